@@ -1,0 +1,1 @@
+"""Frozen ears: waveform to feature maps."""

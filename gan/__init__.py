@@ -1,0 +1,1 @@
+"""The engine: takes adversarial steps, keeps runs, reads and writes audio."""

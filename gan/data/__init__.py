@@ -1,0 +1,1 @@
+"""Pairs on disk as training examples."""

@@ -1,0 +1,1 @@
+"""Pairs of shifted and clean audio, made and checked."""

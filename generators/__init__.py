@@ -1,0 +1,1 @@
+"""Networks that turn a source into an estimate of the target."""

@@ -1,0 +1,1 @@
+"""What is run: one script and one YAML file a stage."""
