@@ -1,0 +1,167 @@
+"""From a checked configuration to networks on their devices, wrapped for as many processes as there are."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan.averaging import Average
+from gan.checkpoint import State, load_critics
+from gan.config import Adversary, Config, ConfigError, Initialise, OptimiserFactory, Recipe
+from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics
+from gan.step import Step
+from gan.weighing import check_weights
+from generators import store
+
+
+class Wires:
+    """Gradients travel as Accelerate sends them; see gan.critics.Gradients."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the loss's gradients to the parameters' own, averaged over processes."""
+        self.accelerator.backward(loss)
+
+    def held_back(self, module: nn.Module, wait: bool) -> AbstractContextManager[None]:
+        """While `wait`, gradients stay on this process."""
+        return cast(AbstractContextManager[None], self.accelerator.no_sync(module)) if wait else nullcontext()
+
+
+@dataclass
+class Assembly:
+    """A run's parts, ready to train.
+
+    Attributes:
+        recipe: with its parts built.
+        state: the bare parts, which a checkpoint keeps.
+        step: the wrapped parts.
+    """
+
+    recipe: Recipe
+    state: State
+    step: Step
+
+
+def meet() -> Accelerator:
+    """Meet the other processes.
+
+    Raises:
+        ConfigError: the launcher asks for a precision; the recipe says which.
+    """
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked != "no":
+        raise ConfigError(f"leave out --mixed_precision {asked} and give the recipe --precision bf16 (or fp32)")
+    # Buffers are windows and filters, alike everywhere: to broadcast them would only break graphs that hold them.
+    plain = DistributedDataParallelKwargs(broadcast_buffers=False)
+    return Accelerator(mixed_precision="no", kwargs_handlers=[plain])
+
+
+def assemble(config: Config, accelerator: Accelerator) -> Assembly:
+    """Build, initialise and wrap every part of a recipe.
+
+    Raises:
+        ConfigError: parts that do not fit each other.
+        WeightError: losses and weights that do not match.
+        ModelError, CheckpointError: weights to start from that cannot be read.
+        EarError: a frozen ear's weights cannot be had.
+    """
+    recipe = _build(config)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = recipe.tf32
+    check_weights(recipe.weights, recipe.terms, (ADVERSARIAL, FEATURE_MATCHING) if recipe.adversary else ())
+    if recipe.initialise:
+        initialise(recipe, recipe.initialise)
+    generator = recipe.generator.to(accelerator.device)
+    freeze(generator, recipe.frozen)
+    average = Average(generator, recipe.average) if recipe.average else None
+    optimiser = make_optimiser(recipe.optimiser, generator)
+    critics = _critics(recipe.adversary, accelerator) if recipe.adversary else None
+    if recipe.compile:
+        generator.compile()
+    step = Step(
+        generator=cast(nn.Module, accelerator.prepare_model(generator)),
+        optimiser=optimiser,
+        terms={name: term.to(accelerator.device).requires_grad_(False) for name, term in recipe.terms.items()},
+        weights=recipe.weights,
+        gradients=Wires(accelerator),
+        critics=critics,
+        timetable=recipe.adversary,
+        clip=recipe.clip,
+        precision=torch.bfloat16 if recipe.precision == "bf16" else None,
+    )
+    state = State(generator, config.part("generator"), optimiser, average)
+    if critics:
+        state.critics, state.critics_optimiser = critics.bare, critics.optimiser
+    # From here on what is random (dropout) differs between processes.
+    torch.manual_seed(recipe.seed * 65_537 + accelerator.process_index)
+    return Assembly(recipe, state, step)
+
+
+def initialise(recipe: Recipe, origin: Initialise) -> None:
+    """Give a new run the weights of an older one.
+
+    Raises:
+        ConfigError: the weights are of another network.
+        ModelError, CheckpointError: they cannot be read.
+    """
+    folder = store.resolve(Path(origin.folder))
+    if "generator" in origin.parts:
+        store.load_weights(folder, recipe.generator)
+    if "critics" in origin.parts:
+        if recipe.adversary is None:
+            raise ConfigError("initialise.parts names critics, but the recipe has no adversary: take them out")
+        load_critics(folder.parent, recipe.adversary.panel)
+
+
+def freeze(generator: nn.Module, prefixes: list[str]) -> None:
+    """Let the parameters whose names begin with a prefix learn no more.
+
+    Raises:
+        ConfigError: a prefix that no parameter has, or nothing left to learn.
+    """
+    for prefix in prefixes:
+        named = [p for name, p in generator.named_parameters() if name.startswith(prefix)]
+        if not named:
+            raise ConfigError(f"frozen names {prefix!r}, but no parameter of the generator begins so")
+        for parameter in named:
+            parameter.requires_grad_(False)
+    if not any(p.requires_grad for p in generator.parameters()):
+        raise ConfigError("nothing of the generator is left to learn: name fewer prefixes under frozen")
+
+
+def make_optimiser(factory: OptimiserFactory, module: nn.Module) -> Optimizer:
+    """Make an optimiser of the parameters that learn."""
+    return factory([parameter for parameter in module.parameters() if parameter.requires_grad])
+
+
+def _build(config: Config) -> Recipe:
+    with _seeded(int(config.values["seed"])):
+        return config.build()
+
+
+def _critics(adversary: Adversary, accelerator: Accelerator) -> Critics:
+    panel = adversary.panel.to(accelerator.device)
+    return Critics(
+        panel=cast(nn.Module, accelerator.prepare_model(panel)),
+        optimiser=make_optimiser(adversary.optimiser, panel),
+        loss=adversary.loss,
+        matching=adversary.matching,
+        clip=adversary.clip,
+        gradients=Wires(accelerator),
+    )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[Any]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

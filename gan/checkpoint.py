@@ -1,0 +1,212 @@
+"""Checkpoints: a folder is written under another name and renamed when it is whole, so a kill leaves no half of one.
+
+checkpoints/00010000/
+  generator/  average/   weights.safetensors + generator.yaml, what `unshift restore` takes
+  critics/               weights.safetensors, by name
+  training.pt            optimisers and counters: tensors and plain values, loaded with weights_only
+  random-<rank>.pt       the random state of each process
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.optim import Optimizer
+
+from gan.averaging import Average
+from generators import store
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read; the message is one line that names the file and says what to do."""
+
+
+class Processes(Protocol):
+    """What a checkpoint has to know of the other processes."""
+
+    process_index: int
+    is_main_process: bool
+
+    def wait_for_everyone(self) -> None:
+        """Return when every process has come this far."""
+
+
+@dataclass
+class State:
+    """All that a run has to remember.
+
+    Attributes:
+        generator: the bare network.
+        spec: its class path and arguments.
+        optimiser: its optimiser.
+        average: of its weights, or None.
+        critics: the bare panel, or None.
+        critics_optimiser: or None.
+        best: the lowest validation score so far, and its step.
+    """
+
+    generator: nn.Module
+    spec: dict[str, Any]
+    optimiser: Optimizer
+    average: Average | None = None
+    critics: nn.Module | None = None
+    critics_optimiser: Optimizer | None = None
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def folder_of(run: Path, step: int) -> Path:
+    """Where the checkpoint after so many steps lies."""
+    return run / "checkpoints" / f"{step:08d}"
+
+
+def whole_checkpoints(run: Path) -> list[Path]:
+    """The run's whole checkpoints, oldest first."""
+    return sorted(f for f in (run / "checkpoints").glob("*") if re.fullmatch(r"\d{8}", f.name))
+
+
+def save(run: Path, step: int, state: State, processes: Processes) -> Path:
+    """Write a checkpoint; every process has to call this.
+
+    Returns:
+        The folder, whole.
+    """
+    final = folder_of(run, step)
+    partial = final.with_name(final.name + ".partial")
+    if processes.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    processes.wait_for_everyone()
+    _save_tensors(_random_state(), partial / f"random-{processes.process_index}.pt")
+    if processes.is_main_process:
+        _save_parts(partial, step, state)
+    processes.wait_for_everyone()
+    if processes.is_main_process:
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        _sync(final.parent)
+        point(run / "latest", final)
+    processes.wait_for_everyone()
+    return final
+
+
+def resume(folder: Path, state: State, process: int) -> int:
+    """Put everything back as it was: the same run goes on.
+
+    Args:
+        folder: a whole checkpoint.
+        state: what is filled.
+        process: this process's rank; one that the checkpoint does not know keeps its fresh random state.
+
+    Returns:
+        The steps done.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or of another network.
+    """
+    training = load_tensors(folder / "training.pt")
+    try:
+        store.load_weights(folder / "generator", state.generator)
+        state.optimiser.load_state_dict(training["optimiser"])
+        if state.average:
+            store.load_weights(folder / "average", state.average.module)
+            state.average.load_state(training["average"])
+        if state.critics and state.critics_optimiser:
+            load_critics(folder, state.critics)
+            state.critics_optimiser.load_state_dict(training["critics_optimiser"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{folder} does not fit this recipe: {' '.join(str(error).split())}") from error
+    state.best = training["best"]
+    random = folder / f"random-{process}.pt"
+    if random.exists():
+        _set_random_state(load_tensors(random))
+    return int(training["step"])
+
+
+def load_critics(folder: Path, critics: nn.Module) -> None:
+    """Fill a panel with the critics of a checkpoint.
+
+    Raises:
+        CheckpointError: there are none, they are damaged, or of another shape.
+    """
+    file = folder / "critics" / "weights.safetensors"
+    try:
+        critics.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"cannot take the critics from {file}: {' '.join(str(error).split())}") from error
+
+
+def load_tensors(file: Path) -> dict[str, Any]:
+    """Read a file of tensors and plain values; nothing in it is executed.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        return dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds for a damaged archive, and all mean the same to a user
+        raise CheckpointError(f"cannot read {file}: remove its folder to go on from the checkpoint before") from error
+
+
+def prune(run: Path, keep: int) -> None:
+    """Remove all checkpoints but the newest `keep`, the best one, and what other links in the run point to."""
+    protected = {link.resolve() for link in run.iterdir() if link.is_symlink()}
+    for folder in whole_checkpoints(run)[:-keep]:
+        if folder.resolve() not in protected:
+            shutil.rmtree(folder)
+
+
+def point(link: Path, target: Path) -> None:
+    """Let a relative symbolic link point to a folder, never missing in between."""
+    fresh = link.with_name(link.name + ".partial")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(os.path.relpath(target, link.parent))
+    fresh.replace(link)
+
+
+def _save_parts(folder: Path, step: int, state: State) -> None:
+    store.save(folder / "generator", state.generator, state.spec)
+    training: dict[str, Any] = {"step": step, "optimiser": state.optimiser.state_dict(), "best": state.best}
+    if state.average:
+        store.save(folder / "average", state.average.module, state.spec)
+        training["average"] = state.average.state()
+    if state.critics and state.critics_optimiser:
+        (folder / "critics").mkdir()
+        file = folder / "critics" / "weights.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in state.critics.state_dict().items()}, file)
+        _sync(file)
+        training["critics_optimiser"] = state.critics_optimiser.state_dict()
+    _save_tensors(training, folder / "training.pt")
+
+
+def _save_tensors(values: Mapping[str, Any], file: Path) -> None:
+    torch.save(dict(values), file)
+    _sync(file)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _random_state() -> dict[str, Any]:
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,0 +1,154 @@
+"""Training examples as a pure function of (seed, index): the order knows nothing of workers, processes or restarts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gan.audio import read_section
+from gan.data.manifest import ManifestError, PairRecord, read_manifest
+
+Example = tuple[Tensor, Tensor]  # source and target, each [channels, samples]
+
+
+def select(folder: Path, split: str, semitones: Sequence[float] | None = None) -> list[PairRecord]:
+    """Read one split of a folder of pairs.
+
+    Args:
+        folder: what `unshift pairs` wrote.
+        split: "train", "validation" or "test".
+        semitones: which shifts to keep; None for all.
+
+    Raises:
+        ManifestError: no manifest, a damaged one, no pair of that kind, or several sample rates.
+    """
+    records = [r for r in read_manifest(folder) if r.split == split]
+    if semitones is not None:
+        records = [r for r in records if r.semitones in semitones]
+    if not records:
+        shifts = "" if semitones is None else f" with a shift of {list(semitones)}"
+        raise ManifestError(f"{folder} holds no {split} pair{shifts}: look into its manifest, or make pairs again")
+    if len(rates := {r.sample_rate for r in records}) > 1:
+        raise ManifestError(f"{folder} holds several sample rates {sorted(rates)}: make pairs again at one rate")
+    return records
+
+
+class PairCrops(Dataset[Example]):
+    """Random crops of pairs, without end: example i of a seed is always the same.
+
+    A file stands in an epoch once for each crop length that it fills, so every second of audio is equally likely; the
+    order is drawn anew for each epoch. Files shorter than a crop are followed by silence.
+
+    Args:
+        folder: what `unshift pairs` wrote.
+        seconds: length of a crop.
+        seed: of the order, the places and the gains.
+        semitones: which shifts to use; None for all.
+        gain: an example is made louder or softer by up to so many dB.
+    """
+
+    def __init__(
+        self, folder: Path, seconds: float, seed: int, semitones: Sequence[float] | None = None, gain: float = 0.0
+    ) -> None:
+        self.folder = folder
+        self.records = select(folder, "train", semitones)
+        self.sample_rate = self.records[0].sample_rate
+        self.crop = round(seconds * self.sample_rate)
+        self.seed = seed
+        self.gain = gain
+        counts = [ceil(record.samples / self.crop) for record in self.records]
+        self.places = np.repeat(np.arange(len(self.records)), counts)
+        self._order = lru_cache(maxsize=2)(self._draw_order)
+
+    def _draw_order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, 0, epoch]).permutation(self.places)
+
+    def __getitem__(self, index: int) -> Example:
+        """Give source and target of example `index`, each [1, samples]."""
+        epoch, place = divmod(index, len(self.places))
+        record = self.records[self._order(epoch)[place]]
+        draw = np.random.default_rng([self.seed, 1, index])
+        start = int(draw.integers(0, max(1, record.samples - self.crop + 1)))
+        factor = np.float32(10 ** (draw.uniform(-self.gain, self.gain) / 20))
+        return tuple(
+            torch.from_numpy(read_section(self.folder / name, start, self.crop) * factor)
+            for name in (record.source, record.target)
+        )  # type: ignore[return-value]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the cache, which cannot travel to a loader process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_order"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Make the cache anew."""
+        self.__dict__.update(state)
+        self._order = lru_cache(maxsize=2)(self._draw_order)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which examples of every step one process takes.
+
+    Attributes:
+        batch: examples a step, over everything.
+        accumulate: micro-batches a step.
+        processes: how many processes there are.
+        process: which one this is, from 0.
+
+    Raises:
+        ValueError: the batch cannot be divided evenly.
+    """
+
+    batch: int
+    accumulate: int = 1
+    processes: int = 1
+    process: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.batch % (self.accumulate * self.processes):
+            raise ValueError(
+                f"data.batch {self.batch} cannot be divided into {self.accumulate} micro-batches on "
+                f"{self.processes} processes: choose a multiple of {self.accumulate * self.processes}"
+            )
+
+    def indices(self, step: int, micro: int) -> range:
+        """Give the examples of one micro-batch of one step."""
+        size = self.batch // self.accumulate // self.processes
+        first = step * self.batch + micro * size * self.processes + self.process * size
+        return range(first, first + size)
+
+    def order(self, start: int, steps: int) -> Iterator[list[int]]:
+        """Give all micro-batches of the steps from `start` on."""
+        for step in range(start, steps):
+            for micro in range(self.accumulate):
+                yield list(self.indices(step, micro))
+
+
+class _Order:
+    """The share's micro-batches as what a loader wants: something that can be iterated."""
+
+    def __init__(self, share: Share, start: int, steps: int) -> None:
+        self.arguments = share, start, steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share, start, steps = self.arguments
+        return share.order(start, steps)
+
+
+def micro_batches(crops: PairCrops, share: Share, start: int, steps: int, workers: int) -> Iterator[list[Tensor]]:
+    """Load the micro-batches of the steps from `start` on: source and target, each [examples, 1, samples]."""
+    loader: DataLoader[Example] = DataLoader(
+        crops,
+        batch_sampler=_Order(share, start, steps),  # type: ignore[arg-type]
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        multiprocessing_context="spawn" if workers else None,
+    )
+    return iter(loader)

@@ -1,0 +1,95 @@
+"""Validation: the average model on clips that it never learned from, beside the unrepaired input."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from gan.audio import read_section
+from gan.data.dataset import select
+from gan.data.manifest import PairRecord
+from gan.metrics import mean_of, measure_pair
+from generators.contract import Pair
+
+Waveform = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One validation clip and what the model made of it; all [channels, samples]."""
+
+    name: str
+    source: Waveform
+    target: Waveform
+    output: Waveform
+
+
+class Validation:
+    """Clips from the validation split, spread evenly over the manifest, always the same.
+
+    Args:
+        folder: what `unshift pairs` wrote.
+        clips: how many at most.
+        seconds: length of a clip at most, from the middle.
+        semitones: which shifts to use; None for all.
+    """
+
+    def __init__(self, folder: Path, clips: int, seconds: float, semitones: Sequence[float] | None = None) -> None:
+        records = select(folder, "validation", semitones)
+        places = np.linspace(0, len(records) - 1, min(clips, len(records))).round().astype(int)
+        self.folder = folder
+        self.records = [records[place] for place in places]
+        self.sample_rate = records[0].sample_rate
+        self.samples = round(seconds * self.sample_rate)
+        self._baseline: dict[str, Mapping[str, float]] = {}
+
+    def run(self, generator: nn.Module, accelerator: Accelerator, listen: int) -> tuple[dict[str, float], list[Clip]]:
+        """Validate; every process takes its share of the clips and all get the result.
+
+        Args:
+            generator: the bare network, or its average.
+            accelerator: of the run.
+            listen: how many clips to give back.
+
+        Returns:
+            Mean of every measure over the clips, and the same of the unrepaired input as "<measure>_baseline"; and, on
+            the first process, the first clips.
+        """
+        mine = range(accelerator.process_index, len(self.records), accelerator.num_processes)
+        rows, clips = [], []
+        was_training = generator.training
+        generator.eval()
+        for place in tqdm(mine, desc="validate", leave=False, disable=not accelerator.is_main_process):
+            clip = self._work(generator, self.records[place], accelerator.device)
+            rows.append(self._measure(clip))
+            if place < listen * accelerator.num_processes:
+                clips.append(clip)
+        generator.train(was_training)
+        return mean_of(gather_object(rows)), clips[:listen]
+
+    def _work(self, generator: nn.Module, record: PairRecord, device: torch.device) -> Clip:
+        samples = min(self.samples, record.samples)
+        start = (record.samples - samples) // 2
+        source, target = (read_section(self.folder / name, start, samples) for name in (record.source, record.target))
+        with torch.inference_mode():
+            ours, theirs = (torch.from_numpy(x)[None].to(device) for x in (source, target))
+            estimate = generator(Pair(ours, theirs, record.sample_rate))
+        return Clip(record.source, source, target, estimate.output[0].float().cpu().numpy())
+
+    def _measure(self, clip: Clip) -> dict[str, float]:
+        if clip.name not in self._baseline:
+            self._baseline[clip.name] = measure_pair(clip.source, clip.target, self.sample_rate)
+        values = measure_pair(clip.output, clip.target, self.sample_rate)
+        return values | {f"{name}_baseline": value for name, value in self._baseline[clip.name].items()}
+
+
+def waveforms(clip: Clip) -> Iterator[tuple[str, Waveform]]:
+    """Give a clip's waveforms with the names under which they are shown."""
+    yield from (("shifted", clip.source), ("clean", clip.target), ("mended", clip.output))

@@ -1,0 +1,88 @@
+"""What a run says of itself: one JSON line at a time, and TensorBoard beside it. Only the first process keeps one."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+
+def read_journal(run: Path) -> list[dict[str, Any]]:
+    """Read a run's lines: {"kind": "train" or "validation", "step": int, "seconds": float, "values": {name: number}}.
+
+    A last line that a kill cut short is left out.
+    """
+    file = run / "journal.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    entries = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines):
+                raise
+    return entries
+
+
+class Journal:
+    """Writes journal.jsonl and TensorBoard events.
+
+    Args:
+        run: the run's folder.
+        step: where the run starts or goes on; what an interrupted run wrote at later steps is taken back.
+    """
+
+    def __init__(self, run: Path, step: int) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter  # a second of imports that --help does not need
+
+        kept = [entry for entry in read_journal(run) if entry["step"] <= step]
+        file = run / "journal.jsonl"
+        partial = run / "journal.jsonl.partial"
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        partial.replace(file)
+        self._file = file.open("a")
+        self._board: SummaryWriter = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+        before = kept[-1]["seconds"] if kept else 0.0
+        self._start = time.monotonic() - before
+
+    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Write numbers of a step (the count of steps done)."""
+        seconds = round(time.monotonic() - self._start, 3)
+        entry = {"kind": kind, "step": step, "seconds": seconds, "values": dict(values)}
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def show(self, name: str, step: int, waveform: NDArray[np.float32], sample_rate: int) -> None:
+        """Put a waveform, [channels, samples], into TensorBoard: its first channel to hear, its spectrogram to see."""
+        mono = waveform[:1]
+        self._board.add_audio(name, mono.clip(-1, 1), step, sample_rate=sample_rate)
+        self._board.add_image(f"{name}/spectrogram", spectrogram_image(mono[0]), step)
+        self._board.flush()
+
+    def close(self) -> None:
+        """Flush and close both."""
+        self._file.close()
+        self._board.close()
+
+
+def spectrogram_image(waveform: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Draw a spectrogram: 2048-sample Hann windows, hop 512, -100 to 0 dB, as [3, frequencies, frames] of 0..255.
+
+    Args:
+        waveform: [samples]; the picture's top row is half its sample rate.
+    """
+    from matplotlib import colormaps  # slow to import, and only needed when something is shown
+
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(waveform, 1024), 2048)[::512]
+    spectrum = np.abs(np.fft.rfft(frames * np.hanning(2048), axis=1)) / 512
+    decibels = 20 * np.log10(np.maximum(spectrum, 1e-5))
+    picture = colormaps["magma"]((decibels.T[::-1] + 100) / 100)[..., :3]
+    return np.ascontiguousarray((picture * 255).astype(np.uint8).transpose(2, 0, 1))

@@ -1,0 +1,113 @@
+"""One optimiser step: the generator turns pairs into estimates, the critics learn and judge, the losses are weighed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics, Example, Gradients, refuse_non_finite
+from gan.losses import Term
+from gan.weighing import weigh
+from generators.contract import Estimate, Generator, Pair
+
+
+class Timetable(Protocol):
+    """When the critics take part."""
+
+    def learns(self, step: int) -> bool:
+        """Whether the critics learn at this step."""
+
+    def judges(self, step: int) -> bool:
+        """Whether the generator hears the critics at this step."""
+
+
+@dataclass
+class Step:
+    """Everything that one step needs.
+
+    Attributes:
+        generator: wrapped for several processes where there are several.
+        optimiser: of the generator.
+        terms: losses on an estimate, by name.
+        weights: of every loss, by name.
+        gradients: how gradients travel.
+        critics: and when they take part; None for none.
+        timetable: see critics.
+        clip: largest norm of the generator's gradient.
+        precision: dtype of the generator's forward pass; None for that of its weights. Losses and critics stay in fp32.
+    """
+
+    generator: nn.Module
+    optimiser: Optimizer
+    terms: Mapping[str, nn.Module]
+    weights: Mapping[str, float]
+    gradients: Gradients
+    critics: Critics | None = None
+    timetable: Timetable | None = None
+    clip: float = 1000.0
+    precision: torch.dtype | None = None
+
+    def __call__(self, pairs: Sequence[Pair], step: int) -> dict[str, Tensor]:
+        """Take one step of the critics' and the generator's optimisers.
+
+        Args:
+            pairs: the micro-batches that make up one batch.
+            step: counted from 0.
+
+        Returns:
+            What goes into the journal, scalars on the device.
+
+        Raises:
+            NonFiniteError: before any weight is touched by a bad gradient.
+            WeightError: losses and weights do not match.
+        """
+        # With one micro-batch its estimate serves learning and judging. With more, keeping every graph would cost the
+        # memory that accumulation saves, and the critics must have learned from the whole batch before they judge.
+        shared = self._estimate(pairs[0]) if len(pairs) == 1 else None
+        facts: dict[str, Tensor] = {}
+        if self.critics and self.timetable and self.timetable.learns(step):
+            facts |= self.critics.learn(self._examples(pairs, shared), len(pairs))
+        self.optimiser.zero_grad(set_to_none=True)
+        for number, pair in enumerate(pairs, start=1):
+            with self.gradients.held_back(self.generator, wait=number < len(pairs)):
+                estimate = shared or self._estimate(pair)
+                losses = self._losses(estimate, step)
+                total = weigh(losses, self.weights, self._silent(step)) / len(pairs)
+                self.gradients.backward(total)
+            said = {f"loss/{name}": loss.detach() / len(pairs) for name, loss in losses.items()}
+            said |= {f"fact/{name}": fact.detach() / len(pairs) for name, fact in estimate.facts.items()}
+            said["loss/total"] = total.detach()
+            facts |= {name: facts.get(name, 0) + value for name, value in said.items()}
+        norm = clip_grad_norm_(self.generator.parameters(), self.clip)
+        refuse_non_finite(norm, "generator")
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return facts | {"norm/generator": norm}
+
+    def _losses(self, estimate: Estimate, step: int) -> dict[str, Tensor]:
+        losses = {name: cast(Term, term)(estimate) for name, term in self.terms.items()} | estimate.penalties
+        if self.critics and self.timetable and self.timetable.judges(step):
+            losses |= self.critics.judge(estimate.target, estimate.output)
+        return losses
+
+    def _silent(self, step: int) -> tuple[str, ...]:
+        judging = self.critics is None or self.timetable is None or self.timetable.judges(step)
+        return () if judging else (ADVERSARIAL, FEATURE_MATCHING)
+
+    def _examples(self, pairs: Sequence[Pair], shared: Estimate | None) -> Iterator[Example]:
+        for pair in pairs:
+            with torch.no_grad():
+                estimate = shared or self._estimate(pair)
+            yield estimate.target, estimate.output
+
+    def _estimate(self, pair: Pair) -> Estimate:
+        kind = pair.source.device.type
+        with torch.autocast(kind, dtype=self.precision, enabled=self.precision is not None):
+            estimate = cast(Generator, self.generator)(pair)
+        if self.precision is None:
+            return estimate
+        return Estimate(estimate.output.float(), estimate.target.float(), estimate.penalties, estimate.facts)
