@@ -114,20 +114,13 @@ class STFTDiscriminator(nn.Module):
 def complex_spectrum(waveform: Tensor, hop: int, window: Tensor, center: bool) -> Tensor:
     """Give real and imaginary parts as two channels, [n, 1, samples] to [n, 2, frames, bins].
 
-    It works in single precision at least: under autocast too, where a half-precision FFT would lose the quiet parts.
+    It works in single precision at least, whatever the waveform's: in half precision the quiet parts would be lost.
     """
-    with torch.autocast(waveform.device.type, enabled=False):
-        signal = waveform[:, 0] if waveform.dtype == torch.float64 else waveform[:, 0].float()
-        spectrum = torch.stft(
-            signal,
-            window.numel(),
-            hop,
-            window=window.to(signal),
-            center=center,
-            pad_mode="reflect",
-            return_complex=True,
-        )
-        return torch.view_as_real(spectrum).permute(0, 3, 2, 1)
+    signal = waveform[:, 0] if waveform.dtype == torch.float64 else waveform[:, 0].float()
+    spectrum = torch.stft(
+        signal, window.numel(), hop, window=window.to(signal), center=center, pad_mode="reflect", return_complex=True
+    )
+    return torch.view_as_real(spectrum).permute(0, 3, 2, 1)
 
 
 def _band_layers(channels: int, weight_norm: bool) -> nn.ModuleList:

@@ -73,7 +73,7 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     return heard
 
 
-def load_pretrained(architecture: Any, model: str, part: str) -> Any:  # noqa: ANN401 - transformers is untyped
+def load_pretrained(architecture: Any, model: str, part: str) -> Any:
     """Give a pretrained network from a folder, this machine's cache, or the hub, in that order.
 
     It downloads only what is not on this machine, and says so in the log; HF_HUB_OFFLINE=1 forbids it.

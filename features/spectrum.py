@@ -18,8 +18,8 @@ def full_precision(tensor: Tensor) -> Tensor:
 def stft_magnitude(waveform: Tensor, fft: int, hop: int, window: int | Tensor, floor: float = 0.0) -> Tensor:
     """Give the magnitude of the short-time Fourier transform.
 
-    It works in single precision at least, under autocast too. Frames are centred, and the ends reflected; what is too
-    short to reflect is filled up with zeros first.
+    It works in single precision at least, whatever the waveform's. Frames are centred, and the ends reflected; what is
+    too short to reflect is filled up with zeros first.
 
     Args:
         waveform: [batch, channels, samples], any length from 1.
@@ -31,14 +31,13 @@ def stft_magnitude(waveform: Tensor, fft: int, hop: int, window: int | Tensor, f
     Returns:
         [batch * channels, fft // 2 + 1, 1 + samples // hop].
     """
-    with torch.autocast(waveform.device.type, enabled=False):
-        signal = full_precision(waveform).flatten(0, 1)
-        signal = F.pad(signal, (0, max(0, fft // 2 + 1 - signal.shape[-1])))
-        shape = torch.hann_window(window) if isinstance(window, int) else window
-        spectrum = torch.stft(signal, fft, hop, shape.numel(), shape.to(signal), return_complex=True)
-        if floor == 0.0:
-            return spectrum.abs()
-        return (spectrum.real.square() + spectrum.imag.square()).clamp(min=floor**2).sqrt()
+    signal = full_precision(waveform).flatten(0, 1)
+    signal = F.pad(signal, (0, max(0, fft // 2 + 1 - signal.shape[-1])))
+    shape = torch.hann_window(window) if isinstance(window, int) else window
+    spectrum = torch.stft(signal, fft, hop, shape.numel(), shape.to(signal), return_complex=True)
+    if floor == 0.0:
+        return spectrum.abs()
+    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=floor**2).sqrt()
 
 
 class STFTMagnitude(nn.Module):
@@ -89,7 +88,7 @@ class MelSpectrogram(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """[batch, channels, samples] to [batch * channels, bands, frames]."""
         magnitude: Tensor = self.magnitude(waveform)
-        with torch.autocast(magnitude.device.type, enabled=False):
+        with torch.autocast(magnitude.device.type, enabled=False):  # which would multiply in half precision
             return self.filters.to(magnitude) @ magnitude
 
 

@@ -85,22 +85,20 @@ def test_weight_norm_is_an_option_and_batch_norm_is_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bands", "stft"])
-def test_spectra_are_exact_under_autocast(name: str) -> None:
-    """A half-precision FFT would lose a tone that lies 80 dB under another."""
-    seconds = torch.arange(4096) / 16_000
-    loud = torch.sin(2 * torch.pi * 500 * seconds)
-    waveform = (loud + 1e-4 * torch.sin(2 * torch.pi * 6000 * seconds))[None, None]
+def test_spectra_are_in_single_precision_under_autocast(name: str) -> None:
+    """Convolutions may run in half precision there; an FFT would lose a tone 80 dB under another."""
     network = TINY[name]()
-    seen = []
-    network.register_module("first", None)
+    seen: list[Tensor] = []
     first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    waveform = noise(1, 1, 901)
     network(waveform)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        network(waveform.bfloat16().float())
         network(waveform)
-    assert seen[2].dtype == torch.float32
-    assert torch.equal(seen[0], seen[2])
+    network(waveform.bfloat16())
+    assert [spectrum.dtype for spectrum in seen] == [torch.float32] * 3
+    assert torch.equal(seen[0], seen[1])
+    assert torch.allclose(seen[0], seen[2], atol=0.05)
 
 
 @each

@@ -188,6 +188,21 @@ def test_published_weights_load_from_a_folder(tmp_path: Path, wavlm: RandomWavLM
         WavLM(48_000, str(tmp_path / "dac"))
 
 
+def test_weights_that_are_not_all_there_are_refused(tmp_path: Path) -> None:
+    """transformers would fill the gap with random numbers, and only log it."""
+    from safetensors.torch import load_file, save_file
+    from transformers import DacConfig, DacModel
+
+    config = DacConfig(encoder_hidden_size=4, decoder_hidden_size=16, n_codebooks=1, codebook_size=2)
+    DacModel(config).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith("encoder.block.0.")}
+    assert 0 < len(kept) < len(weights)
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EarError, match="weights of its encoder are missing"):
+        DACEncoder(48_000, str(tmp_path))
+
+
 @pytest.mark.parametrize("make", [WavLM, DACEncoder])
 def test_weights_that_are_nowhere_are_one_clear_line(
     make: Callable[..., FrozenEar], tmp_path: Path, offline: None

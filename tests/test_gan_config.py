@@ -1,0 +1,88 @@
+"""Configurations: every recipe that we ship can be read, and mistakes are told in one line before anything is built."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gan.config import Config, ConfigError, difference, load
+from gan.weighing import check_weights
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+STAGES = sorted([*RECIPES.glob("stage*.yaml"), *RECIPES.glob("tiny/stage*.yaml")])
+TINY = RECIPES / "tiny" / "stage3.yaml"
+
+
+def read(*arguments: str) -> Config:
+    return load(arguments, TINY)
+
+
+def test_all_stages_are_here() -> None:
+    assert [file.relative_to(RECIPES).as_posix() for file in STAGES] == [
+        f"{folder}stage{number}.yaml" for folder in ("", "tiny/") for number in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize("file", STAGES, ids=lambda file: file.relative_to(RECIPES).as_posix())
+def test_a_stage_is_complete(file: Path) -> None:
+    config = load(["--config", str(file)], TINY)
+    values = yaml.safe_load(config.dump())
+    critics = ("adversarial", "feature_matching") if values["adversary"] else ()
+    check_weights(values["weights"], values["terms"], critics)
+    assert set(values["weights"]) == set(values["terms"]) | set(critics)
+    assert file.read_text().startswith("# accelerate launch recipes/stage")
+    assert Path(RECIPES / f"{file.stem}.py").exists()
+
+
+def test_tiny_stages_differ_from_the_full_ones_in_size_alone() -> None:
+    for file in RECIPES.glob("stage*.yaml"):
+        full, tiny = (yaml.safe_load((folder / file.name).read_text()) for folder in (RECIPES, RECIPES / "tiny"))
+        assert set(full["terms"]) == set(tiny["terms"])
+        assert set(full["weights"]) == set(tiny["weights"])
+        assert ("adversary" in full) == ("adversary" in tiny)
+
+
+def test_dots_override_and_parts_come_by_path() -> None:
+    config = read("--data.batch", "2", "--adversary.judge_from", "7", "--terms.mel.init_args.sample_rate", "8000")
+    recipe = config.build()
+    assert recipe.data.batch == 2
+    assert recipe.adversary is not None
+    assert [recipe.adversary.judges(step) for step in (6, 7)] == [False, True]
+    assert config.part("generator")["class_path"].startswith("generators.")
+    assert yaml.safe_load(config.dump())["terms"]["mel"]["init_args"]["sample_rate"] == 8000
+
+
+def test_a_dump_reads_back_as_itself(tmp_path: Path) -> None:
+    first = read().dump()
+    (tmp_path / "config.yaml").write_text(first)
+    assert load(["--config", str(tmp_path / "config.yaml")], TINY).dump() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data.btch", "3"], "btch"),
+        (["--data.batch", "many"], "batch"),
+        (["--generator.init_args.wdth", "9"], "wdth"),
+        (["--generator", "generators.nowhere.Nobody"], "nowhere"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+        (["--config", str(TINY), "--config", str(TINY)], "one --config"),
+        (["--precision", "fp16"], "fp16"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        read(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_in_the_file_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "stage.yaml"
+    file.write_text("stepps: 10\n")
+    with pytest.raises(ConfigError, match="stepps"):
+        load(["--config", str(file)], TINY)
+
+
+def test_a_difference_names_both_values() -> None:
+    assert difference("a: 1\nb: 2\n", "a: 1\nb: 3\n") == ["-b: 2", "+b: 3"]
+    assert difference("a: 1\n", "a: 1\n") == []

@@ -1,0 +1,119 @@
+"""A generator's folder: what is saved comes back, and nothing that is damaged or strange gets in."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from generators import store
+from generators.contract import ModelError
+from generators.restorer import Restorer
+
+SPEC = {
+    "class_path": "generators.restorer.Restorer",
+    "init_args": {"channels": [2, 3], "strides": [4], "sample_rate": 8000},
+}
+
+
+def saved(folder: Path) -> Restorer:
+    network = Restorer(**SPEC["init_args"])  # type: ignore[arg-type]
+    store.save(folder, network, SPEC)
+    return network
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    words = yaml.safe_load(file.read_text()) | changes
+    file.write_text(yaml.safe_dump(words))
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    network = saved(tmp_path / "model")
+    again = store.load(tmp_path / "model")
+    assert not again.training
+    x = torch.randn(1, 1, 99)
+    assert torch.equal(network.restore(x), again.restore(x))  # type: ignore[operator]
+    assert store.describe(tmp_path / "model")["sample_rate"] == 8000
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["model"]
+
+
+def test_saving_again_replaces_the_whole(tmp_path: Path) -> None:
+    saved(tmp_path / "model")
+    (tmp_path / "model" / "old").touch()
+    network = saved(tmp_path / "model")
+    assert not (tmp_path / "model" / "old").exists()
+    assert torch.equal(
+        store.load(tmp_path / "model").state_dict()["leave.1.bias"], network.state_dict()["leave.1.bias"]
+    )
+
+
+def test_a_failed_save_leaves_the_old_one(tmp_path: Path) -> None:
+    saved(tmp_path / "model")
+    before = (tmp_path / "model" / store.WEIGHTS).read_bytes()
+    with pytest.raises(yaml.YAMLError):
+        store.save(tmp_path / "model", Restorer(channels=[2, 3], strides=[4]), SPEC | {"init_args": object()})
+    assert (tmp_path / "model" / store.WEIGHTS).read_bytes() == before
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["model"]
+
+
+def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
+    spoilers = {
+        "no description": lambda folder: (folder / store.DESCRIPTION).unlink(),
+        "no weights": lambda folder: (folder / store.WEIGHTS).unlink(),
+        "cut": lambda folder: (folder / store.WEIGHTS).write_bytes((folder / store.WEIGHTS).read_bytes()[:-7]),
+        "empty": lambda folder: (folder / store.WEIGHTS).write_bytes(b""),
+        "binary": lambda folder: (folder / store.DESCRIPTION).write_bytes(bytes(range(256))),
+        "a list": lambda folder: (folder / store.DESCRIPTION).write_text("- 1\n"),
+        "future": lambda folder: rewrite(folder / store.DESCRIPTION, format=99),
+        "no class": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="generators.restorer.Nobody"),
+        "no room": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="generators.nowhere.Nobody"),
+        "no network": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="generators.contract.Pair"),
+        "stranger": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="subprocess.Popen"),
+        "arguments": lambda folder: rewrite(folder / store.DESCRIPTION, init_args={"wdth": 3}),
+        "other shape": lambda folder: rewrite(
+            folder / store.DESCRIPTION, init_args={"channels": [3, 4], "strides": [4]}
+        ),
+    }
+    for name, spoil in spoilers.items():
+        folder = tmp_path / name
+        saved(folder)
+        spoil(folder)
+        with pytest.raises(ModelError) as caught:
+            store.load(folder)
+        assert "\n" not in str(caught.value), name
+        assert str(tmp_path) in str(caught.value), name
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    network = Restorer(**SPEC["init_args"])  # type: ignore[arg-type]
+    torch.nn.init.constant_(network.bottom[0].layers[1].bias, float("nan"))
+    store.save(tmp_path / "model", network, SPEC)
+    with pytest.raises(ModelError, match="not finite"):
+        store.load(tmp_path / "model")
+
+
+def test_strangers_need_trust(tmp_path: Path) -> None:
+    spec = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}}
+    store.save(tmp_path / "model", torch.nn.Linear(1, 1), spec)
+    with pytest.raises(ModelError, match="--trust"):
+        store.load(tmp_path / "model")
+    assert isinstance(store.load(tmp_path / "model", trust=True), torch.nn.Linear)
+
+
+def test_a_run_a_checkpoint_and_a_folder_can_be_named(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(ModelError, match="is not there"):
+        store.resolve(run)
+    for step in (1, 2):
+        saved(run / "checkpoints" / f"{step:08d}" / "generator")
+    saved(run / "checkpoints" / "00000003.partial" / "generator")
+    second = run / "checkpoints" / "00000002"
+    assert store.resolve(run) == second / "generator"
+    saved(second / "average")
+    assert store.resolve(second) == second / "average"
+    (run / "best").symlink_to("checkpoints/00000001")
+    assert store.resolve(run) == run / "best" / "generator"
+    assert store.resolve(second / "average") == second / "average"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="holds no model"):
+        store.resolve(tmp_path / "empty")
