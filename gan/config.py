@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan.adversarial import AdversarialLoss, FeatureMatching
-from gan.schedule import Constant, Rate
+from gan.schedule import Rate
 
 OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -152,7 +152,7 @@ class Recipe:
     optimiser: OptimiserFactory
     terms: dict[str, nn.Module]
     weights: dict[str, float]
-    rate: Rate = field(default_factory=Constant)
+    rate: Rate
     adversary: Adversary | None = None
     initialise: Initialise | None = None
     frozen: list[str] = field(default_factory=list)

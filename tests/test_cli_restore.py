@@ -1,0 +1,365 @@
+"""`unshift restore` and `unshift shift` on real clips, with a network that has not learned yet: it is the identity."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+
+from gan.cli import main
+from generators import store
+from generators.spectral import SpectralRestorer
+
+CLIPS = Path(__file__).parents[1] / "demo/clips"
+VOICE = CLIPS / "kathleen/speech_en_kathleen_1.flac"
+UNSHIFT = [str(Path(sys.executable).with_name("unshift"))]
+SMALL = {"sample_rate": 48000, "width": 16, "layers": 1}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "generator"
+    spec = {"class_path": "generators.spectral.SpectralRestorer", "init_args": SMALL}
+    store.save(folder, SpectralRestorer(48000, width=16, layers=1), spec)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voice() -> np.ndarray:
+    """A second of speech, [samples], 48 kHz."""
+    wave, _ = soundfile.read(VOICE, dtype="float32", start=24000, frames=48000)
+    return wave
+
+
+def restore(source: Path, output: Path, model: Path, *more: str) -> int:
+    return main(["restore", str(source), str(output), "--model", str(model), "--device", "cpu", *more])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def level(wave: np.ndarray) -> float:
+    """Root mean square in dB."""
+    return float(10 * np.log10(np.mean(np.square(wave, dtype=np.float64)) + 1e-30))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000, 96000])
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_length_rate_and_channels_stay(
+    rate: int, channels: int, model: Path, voice: np.ndarray, tmp_path: Path
+) -> None:
+    wave = soxr.resample(voice[:20011], 48000, rate)
+    gains = 0.9 ** np.arange(channels)
+    soundfile.write(tmp_path / "in.wav", wave[:, None] * gains, rate, subtype="FLOAT")
+    assert restore(tmp_path / "in.wav", tmp_path / "out.wav", model, "--chunk-seconds", "0.1") == 0
+    was, now = (soundfile.info(tmp_path / name) for name in ("in.wav", "out.wav"))
+    assert (now.frames, now.samplerate, now.channels, now.subtype) == (len(wave), rate, channels, "FLOAT")
+    assert was.format == now.format
+    out, _ = soundfile.read(tmp_path / "out.wav", dtype="float32", always_2d=True)
+    # 96 kHz sound above 24 kHz is lost; all else is the identity, resampled there and back.
+    known = soxr.resample(soxr.resample(wave, rate, 48000, "VHQ"), 48000, rate, "VHQ")[: len(wave)]
+    inner = slice(rate // 50, len(known) - rate // 50)
+    assert level((out[: len(known)] - known[:, None] * gains)[inner]) < level(known) - 60
+
+
+@pytest.mark.parametrize("samples", [1, 2, 255, 256, 257, 1023])
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_very_short_files(samples: int, rate: int, model: Path, voice: np.ndarray, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", voice[:samples], rate, subtype="FLOAT")
+    assert restore(tmp_path / "in.wav", tmp_path / "out.wav", model) == 0
+    assert soundfile.info(tmp_path / "out.wav").frames == samples
+
+
+def test_chunks_make_no_difference(model: Path, tmp_path: Path) -> None:
+    outputs = []
+    for seconds in ("0.05", "0.7", "100"):
+        assert restore(VOICE, tmp_path / f"{seconds}.wav", model, "--chunk-seconds", seconds) == 0
+        outputs.append(soundfile.read(tmp_path / f"{seconds}.wav", dtype="int16")[0])
+    source, _ = soundfile.read(VOICE, dtype="int16")
+    for output in outputs:
+        assert np.abs(output.astype(int) - source).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        ("x.wav", "PCM_16"),
+        ("x.wav", "PCM_24"),
+        ("x.wav", "FLOAT"),
+        ("x.flac", "PCM_24"),
+        ("x.ogg", "VORBIS"),
+        ("x.mp3", "MPEG_LAYER_III"),
+        ("x.aiff", "PCM_16"),
+    ],
+)
+def test_the_sample_format_stays(name: str, subtype: str, model: Path, voice: np.ndarray, tmp_path: Path) -> None:
+    source, output = tmp_path / name, tmp_path / "out" / name
+    output.parent.mkdir()
+    soundfile.write(source, voice, 48000, subtype=subtype)
+    assert restore(source, output, model) == 0
+    was, now = soundfile.info(source), soundfile.info(output)
+    assert (now.format, now.subtype, now.frames) == (was.format, subtype, was.frames)
+
+
+def test_silence_stays_silent(model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", np.zeros(30000), 44100)
+    assert restore(tmp_path / "in.wav", tmp_path / "out.wav", model) == 0
+    assert not soundfile.read(tmp_path / "out.wav")[0].any()
+
+
+def test_peaks_over_full_scale_are_clipped_with_a_remark_or_kept(
+    model: Path, voice: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loud = 1.5 * voice / np.abs(voice).max()
+    soundfile.write(tmp_path / "in.wav", loud, 48000, subtype="FLOAT")
+    assert restore(tmp_path / "in.wav", tmp_path / "kept.wav", model) == 0
+    assert capsys.readouterr().err == ""
+    assert np.abs(soundfile.read(tmp_path / "kept.wav")[0]).max() == pytest.approx(1.5, rel=1e-3)
+    assert restore(tmp_path / "in.wav", tmp_path / "cut.flac", model) == 0
+    assert "over full scale and were clipped" in capsys.readouterr().err
+    out, _ = soundfile.read(tmp_path / "cut.flac")
+    assert np.abs(out - np.clip(loud, -1, 1)).max() < 1e-3, "clipped, neither scaled nor wrapped"
+
+
+def test_a_folder_is_mirrored(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    album = tmp_path / "album"
+    (album / "deep/er").mkdir(parents=True)
+    for name in ("a.flac", "deep/b.flac", "deep/er/c.flac"):
+        shutil.copy(VOICE, album / name)
+    (album / "notes.txt").write_text("not audio")
+    before = files(album)
+    out = tmp_path / "new/out"
+    assert restore(album, out, model) == 0
+    assert set(files(out)) == {"a.flac", "deep/b.flac", "deep/er/c.flac"}
+    assert "restored 3 files; passed over 1 file not audio" in capsys.readouterr().err
+    (out / "a.flac").unlink()
+    others = files(out)
+    assert restore(album, out, model) == 0
+    assert "restored 1 file; left 2 files already there" in capsys.readouterr().err
+    assert {**files(out), **others} == files(out), "what was there is left alone"
+    assert restore(album, out, model, "--overwrite") == 0
+    assert "restored 3 files; passed" in capsys.readouterr().err
+    assert files(album) == before
+
+
+def test_one_bad_file_does_not_stop_a_folder(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(VOICE, album / "a.flac")
+    (album / "b.wav").write_bytes(b"")
+    shutil.copy(VOICE, album / "c.flac")
+    assert restore(album, tmp_path / "out", model) == 1
+    assert set(files(tmp_path / "out")) == {"a.flac", "c.flac"}
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("unshift: 1 file failed: ")
+    assert last.endswith("b.wav")
+
+
+def damaged(kind: str, folder: Path) -> Path:
+    """Make an input that cannot be restored."""
+    path = folder / "in.wav"
+    wave, rate = soundfile.read(VOICE, dtype="float32", frames=48000)
+    whole = folder / "whole.wav"
+    soundfile.write(whole, wave, rate)
+    match kind:
+        case "missing":
+            return path
+        case "empty":
+            path.write_bytes(b"")
+        case "header only":
+            path.write_bytes(whole.read_bytes()[:44])
+        case "no samples":
+            soundfile.write(path, wave[:0], rate)
+        case "truncated":
+            path.write_bytes(whole.read_bytes()[: 44 + 48000])
+        case "truncated flac":
+            path = folder / "in.flac"
+            path.write_bytes(VOICE.read_bytes()[: VOICE.stat().st_size // 2])
+        case "corrupt flac":
+            path = folder / "in.flac"
+            content = bytearray(VOICE.read_bytes())
+            content[20000:90000] = bytes(70000)
+            path.write_bytes(content)
+        case "noise":
+            path.write_bytes(np.random.default_rng(0).bytes(50000))
+        case "text":
+            path.write_text("This is not audio.\n" * 1000)
+        case "nan":
+            wave[40000] = np.nan
+            soundfile.write(path, wave, rate, subtype="FLOAT")
+        case "infinite":
+            wave[10] = np.inf
+            soundfile.write(path, wave, rate, subtype="FLOAT")
+        case "empty folder":
+            path = folder / "album"
+            path.mkdir()
+    whole.unlink()
+    return path
+
+
+BAD = ["missing", "empty", "header only", "no samples", "truncated", "truncated flac", "corrupt flac", "noise", "text"]
+BAD += ["nan", "infinite", "empty folder"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("command", ["restore", "shift"])
+def test_bad_input_is_refused_in_one_line(
+    kind: str, command: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = damaged(kind, tmp_path)
+    output = tmp_path / ("out" if source.suffix == "" else f"out{source.suffix}")
+    if output.suffix:
+        output.write_bytes(b"was here before")
+    before = files(tmp_path)
+    more = ["--semitones", "5"] if command == "shift" else []
+    code = main([command, str(source), str(output), "--model", str(model), "--overwrite", "--device", "cpu", *more])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.startswith("unshift: ")
+    assert said.count("\n") == 1, said
+    assert str(source) in said
+    assert files(tmp_path) == before, "what was there is untouched, nothing half-written is left"
+
+
+def test_an_output_that_is_there_is_not_replaced_unasked(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.flac"
+    output.write_bytes(b"precious")
+    assert restore(VOICE, output, model) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert files(tmp_path) == {"out.flac": b"precious"}
+    assert restore(VOICE, output, model, "--overwrite") == 0
+    assert soundfile.info(output).frames == soundfile.info(VOICE).frames
+
+
+@pytest.mark.parametrize("how", ["itself", "link", "hard link", "folder into itself", "folder into its own child"])
+def test_the_input_is_never_written_over(
+    how: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    source = album / "in.flac"
+    shutil.copy(VOICE, source)
+    output = {"itself": source, "folder into itself": album, "folder into its own child": album / "x"}.get(how)
+    if how == "link":
+        output = tmp_path / "link.flac"
+        output.symlink_to(source)
+    elif how == "hard link":
+        output = tmp_path / "same.flac"
+        output.hardlink_to(source)
+    before = files(tmp_path)
+    assert output is not None
+    assert restore(album if "folder" in how else source, output, model, "--overwrite") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["out.txt", "out", "nowhere/out.wav", "file/out.wav", "/sys/out.wav", "file", "eight.mp3"]
+)
+def test_outputs_that_cannot_be_written(
+    name: str, model: Path, voice: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "in.wav", np.stack([voice] * 8, axis=1), 48000)
+    (tmp_path / "file").write_bytes(b"x")
+    before = files(tmp_path)
+    assert restore(tmp_path / "in.wav", tmp_path / name, model, "--overwrite") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    assert said.startswith(f"unshift: {(tmp_path / name).parent}")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        assert restore(VOICE, tmp_path / "out.flac", model) == 2
+    finally:
+        tmp_path.chmod(0o700)
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_what_was_there(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.flac").write_bytes(b"precious")
+    command = [*UNSHIFT, "restore", str(VOICE), str(tmp_path / "out.flac"), "--model", str(model), "--overwrite"]
+    limit = (resource.RLIMIT_FSIZE, (50_000, 50_000))  # a file that may not grow: the write fails like on a full disk
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=lambda: resource.setrlimit(*limit)
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"unshift: {tmp_path / 'out.flac'}: ")
+    assert ended.stderr.count("\n") == 1
+    assert files(tmp_path) == {"out.flac": b"precious"}
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_nothing_behind(
+    sent: signal.Signals, code: int, model: Path, voice: np.ndarray, tmp_path: Path
+) -> None:
+    source = tmp_path / "long.wav"
+    soundfile.write(source, np.tile(voice, 200), 48000)
+    (tmp_path / "out.wav").write_bytes(b"precious")
+    command = [*UNSHIFT, "restore", str(source), str(tmp_path / "out.wav"), "--model", str(model), "--overwrite"]
+    command += ["--chunk-seconds", "0.02"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        grows = tmp_path / "out.wav.partial"
+        while running.poll() is None and not (grows.exists() and grows.stat().st_size > 50_000):
+            time.sleep(0.01)
+        running.send_signal(sent)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == code, said
+    assert "Traceback" not in said
+    assert set(files(tmp_path)) == {"long.wav", "out.wav"}
+    assert (tmp_path / "out.wav").read_bytes() == b"precious"
+
+
+def pitch(wave: np.ndarray, rate: int) -> float:
+    """Give the strongest frequency, Hz."""
+    return float(np.argmax(np.abs(np.fft.rfft(wave * np.hanning(len(wave)))))) * rate / len(wave)
+
+
+@pytest.mark.parametrize("more", [["--no-restore"], ["--model"]], ids=["shifted only", "mended too"])
+@pytest.mark.parametrize("semitones", [-12.0, 5.0])
+def test_shift_moves_the_pitch_and_keeps_the_length(
+    semitones: float, more: list[str], model: Path, tmp_path: Path
+) -> None:
+    rate = 44100
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    soundfile.write(tmp_path / "in.wav", np.stack([tone, 0.5 * tone], axis=1), rate, subtype="PCM_24")
+    more = [*more, str(model)] if more == ["--model"] else more
+    command = ["shift", str(tmp_path / "in.wav"), str(tmp_path / "out.wav"), f"--semitones={semitones}", *more]
+    assert main(command) == 0
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.frames, info.samplerate, info.channels, info.subtype) == (rate, rate, 2, "PCM_24")
+    out, _ = soundfile.read(tmp_path / "out.wav")
+    assert pitch(out[rate // 4 : -rate // 4, 0], rate) == pytest.approx(440 * 2 ** (semitones / 12), rel=0.01)
+    assert level(out[:, 0]) - level(out[:, 1]) == pytest.approx(6.02, abs=0.2)
+    assert set(files(tmp_path)) == {"in.wav", "out.wav"}
+
+
+def test_a_damaged_model_is_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    weights = broken / store.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert restore(VOICE, tmp_path / "out.flac", broken) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out.flac").exists()
+
+
+def test_threads_are_not_left_changed(model: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    assert restore(VOICE, tmp_path / "out.flac", model) == 0
+    assert (torch.get_num_threads(), signal.getsignal(signal.SIGTERM)) == before
