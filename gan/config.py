@@ -124,7 +124,7 @@ class Recipe:
     """One stage, whole.
 
     Attributes:
-        run: the run's folder, made if it is not there.
+        folder: of the run, made if it is not there.
         steps: optimiser steps in all.
         data: what is trained on.
         generator: the network.
@@ -145,7 +145,7 @@ class Recipe:
         rhythm: how often the run speaks, listens and saves.
     """
 
-    run: str
+    folder: str
     steps: int
     data: Data
     generator: nn.Module

@@ -27,11 +27,11 @@ def open_run(folder: Path, config: Config) -> None:
     if file.exists():
         if lines := difference(file.read_text(), resolved):
             raise ConfigError(
-                f"{folder} holds a run with another configuration ({'; '.join(lines)}): choose another --run"
+                f"{folder} holds a run with another configuration ({'; '.join(lines)}): choose another --folder"
             )
         return
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty and holds no run: choose another --run")
+        raise ConfigError(f"{folder} is not empty and holds no run: choose another --folder")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "provenance.json").write_text(json.dumps(provenance(), indent=1) + "\n")
     partial = folder / "config.yaml.partial"

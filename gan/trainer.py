@@ -55,7 +55,7 @@ def train(config: Config) -> Path:
         NonFiniteError: a gradient went bad.
     """
     accelerator = meet()
-    run = Path(config.values["run"])
+    run = Path(config.values["folder"])
     if accelerator.is_main_process:
         open_run(run, config)
     accelerator.wait_for_everyone()

@@ -150,5 +150,6 @@ def micro_batches(crops: PairCrops, share: Share, start: int, steps: int, worker
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
+        generator=torch.Generator(),  # a loader draws a seed when it starts: not from the run's random state
     )
     return iter(loader)

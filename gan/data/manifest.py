@@ -1,0 +1,123 @@
+"""The manifest of a folder of pairs: one JSON line a pair, manifest.jsonl, paths relative to the folder."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+Direction = Literal["there_and_back", "one_way"]
+Split = Literal["train", "validation", "test"]
+
+MANIFEST = "manifest.jsonl"
+PARTIAL = ".partial"
+
+
+class ManifestError(ValueError):
+    """A manifest cannot be used; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class PairRecord:
+    """One pair.
+
+    Attributes:
+        source: the shifted audio, path relative to the folder.
+        target: what it should become, likewise; pairs of one piece share a target where they can.
+        seconds: length.
+        sample_rate: in Hz.
+        samples: length a channel, of both files.
+        semitones: the shift; of a there-and-back pair the first of the two.
+        shifter: what shifted, as it was named in the settings.
+        direction: "there_and_back" or "one_way".
+        split: "train", "validation" or "test".
+        speaker: who or what it is; no speaker is in two splits.
+        origin: the recording, path relative to the folder that the pairs were made of.
+        origin_sha256: of the recording's bytes.
+        checks: what was measured, by name.
+        start: where in the recording the pair begins, seconds.
+    """
+
+    source: str
+    target: str
+    seconds: float
+    sample_rate: int
+    samples: int
+    semitones: float
+    shifter: str
+    direction: Direction
+    split: Split
+    speaker: str
+    origin: str
+    origin_sha256: str
+    checks: dict[str, float] = field(default_factory=dict)
+    start: float = 0.0
+
+
+NOT_TEXT: dict[str, tuple[type, ...]] = {
+    "seconds": (int, float),
+    "sample_rate": (int,),
+    "samples": (int,),
+    "semitones": (int, float),
+    "checks": (dict,),
+    "start": (int, float),
+}
+
+
+def read_manifest(folder: Path) -> list[PairRecord]:
+    """Read all pairs of a folder, in the manifest's order.
+
+    Raises:
+        ManifestError: no folder, no manifest, no pair in it, or a line that is not a pair.
+    """
+    path = folder / MANIFEST
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise ManifestError(f"{path}: no such file; `unshift pairs SRC {folder}` makes it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error})") from error
+    records = [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    if not records:
+        raise ManifestError(f"{path}: holds no pair; see what `unshift pairs` left out and why")
+    return records
+
+
+def _record(path: Path, number: int, line: str) -> PairRecord:
+    try:
+        values = json.loads(line)
+        record = PairRecord(**values)
+        for part in fields(PairRecord):
+            if not isinstance(getattr(record, part.name), NOT_TEXT.get(part.name, (str,))):
+                raise TypeError(f"{part.name} is {getattr(record, part.name)!r}")
+    except (ValueError, TypeError) as error:
+        raise ManifestError(f"{path}: line {number} is not a pair ({error}); make the pairs again") from error
+    return record
+
+
+def write_manifest(folder: Path, records: Iterable[PairRecord]) -> None:
+    """Write the manifest anew; the old one stays until the new one is whole.
+
+    Raises:
+        OSError: the folder is not there or cannot be written to, or the disk is full.
+    """
+    write_text(folder / MANIFEST, "".join(json.dumps(asdict(record), sort_keys=True) + "\n" for record in records))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that is whole or not there: to a ".partial" name, synced, then renamed.
+
+    Raises:
+        OSError: it cannot be written; what stood there before is untouched.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

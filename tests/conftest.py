@@ -1,0 +1,25 @@
+"""What several tests share: a folder of real pairs, made once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+CLIPS = Path(__file__).parents[1] / "demo" / "clips"
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs of real speech, an octave up and down and the identity; sms_male is the test speaker."""
+    from gan.pairs.make import PairSettings, make_pairs
+
+    root = tmp_path_factory.mktemp("pairs")
+    clips = root / "clips"
+    for speaker in ("kathleen", "nathalie", "kerstin", "sms_male"):
+        (clips / speaker).mkdir(parents=True)
+        for file in sorted((CLIPS / speaker).glob("*.flac"))[:1]:
+            (clips / speaker / file.name).symlink_to(file)
+    settings = PairSettings(clips, root / "pairs", semitones=(-12.0, 0.0, 12.0), held_out=("sms_male",), workers=1)
+    make_pairs(settings, progress=False)
+    return root / "pairs"
