@@ -1,6 +1,5 @@
 """An exponential moving average of a generator's weights (Karras et al. 2018, after Polyak and Juditsky 1992)."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -44,5 +43,5 @@ class Average:
         self.updates = state["updates"]
 
 
-def _floats(module: nn.Module) -> Sequence[Tensor]:
+def _floats(module: nn.Module) -> list[Tensor]:
     return [parameter.detach() for parameter in module.parameters()]

@@ -4,13 +4,10 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
 
 
 def read_journal(run: Path) -> list[dict[str, Any]]:
@@ -47,7 +44,7 @@ class Journal:
         partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
         partial.replace(file)
         self._file = file.open("a")
-        self._board: SummaryWriter = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
         before = kept[-1]["seconds"] if kept else 0.0
         self._start = time.monotonic() - before
 

@@ -22,8 +22,8 @@ class Restorer(nn.Module):
         channels: at each depth, the shallowest first.
         strides: between one depth and the next.
         dilations: of the residual units at each depth.
-        stem: channels of one more stage around all, a convolution of 7 and a stride of 2: half the cost at nearly the
-            same parameters; null for none.
+        stem: channels of one more stage around all, a convolution of 7 and a stride of 2: half the cost at nearly
+            the same parameters; null for none.
         upsample: "nearest" or "transposed", see generators.convolution.Up.
         identity: add the input to the output instead of bounding it with tanh, and start as the identity. A network that
             trains for 100k steps does worse with it; one that trains for minutes needs it.

@@ -45,7 +45,7 @@ def test_gain_is_the_same_for_source_and_target(pairs: Path) -> None:
     plain, loud = PairCrops(pairs, 0.2, 1), PairCrops(pairs, 0.2, 1, gain=6.0)
     factors = set()
     for index in range(5):
-        ratios = [float((a.norm() / b.norm())) for a, b in zip(loud[index], plain[index], strict=True)]
+        ratios = [float(a.norm() / b.norm()) for a, b in zip(loud[index], plain[index], strict=True)]
         assert ratios[0] == pytest.approx(ratios[1], rel=1e-5)
         assert 10 ** (-6 / 20) <= ratios[0] <= 10 ** (6 / 20)
         factors.add(round(ratios[0], 4))

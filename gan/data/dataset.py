@@ -77,10 +77,11 @@ class PairCrops(Dataset[Example]):
         draw = np.random.default_rng([self.seed, 1, index])
         start = int(draw.integers(0, max(1, record.samples - self.crop + 1)))
         factor = np.float32(10 ** (draw.uniform(-self.gain, self.gain) / 20))
-        return tuple(
+        source, target = (
             torch.from_numpy(read_section(self.folder / name, start, self.crop) * factor)
             for name in (record.source, record.target)
-        )  # type: ignore[return-value]
+        )
+        return source, target
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the cache, which cannot travel to a loader process."""
@@ -146,7 +147,7 @@ def micro_batches(crops: PairCrops, share: Share, start: int, steps: int, worker
     """Load the micro-batches of the steps from `start` on: source and target, each [examples, 1, samples]."""
     loader: DataLoader[Example] = DataLoader(
         crops,
-        batch_sampler=_Order(share, start, steps),  # type: ignore[arg-type]
+        batch_sampler=_Order(share, start, steps),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,

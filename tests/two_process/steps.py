@@ -1,6 +1,6 @@
 """Takes a few steps of a recipe in float64 on as many processes as torchrun starts, and keeps the weights.
 
-    torchrun --standalone --nproc_per_node 2 tests/two_process/steps.py OUT PROCESSES STEPS recipe arguments ...
+torchrun --standalone --nproc_per_node 2 tests/two_process/steps.py OUT PROCESSES STEPS recipe arguments ...
 """
 
 import sys
