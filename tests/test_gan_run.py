@@ -72,10 +72,16 @@ def journal_without_clock(run: Path) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize(("stage", "stop"), [(1, 2), (3, 4)])
-def test_resume_equals_straight_on(stage: int, stop: int, pairs: Path, tmp_path: Path) -> None:
+MUON = ("--optimiser", "gan.optimisers.Muon")
+ACCUMULATED = ("--data.accumulate", "2", "--data.workers", "1")
+
+
+@pytest.mark.parametrize(
+    ("stage", "stop", "more"), [(1, 2, ()), (1, 4, MUON), (3, 4, ()), (3, 2, ACCUMULATED)], ids=str
+)
+def test_resume_equals_straight_on(stage: int, stop: int, more: tuple[str], pairs: Path, tmp_path: Path) -> None:
     first = run_stage(1, tmp_path / "first", pairs, "--steps", "2")
-    start = ["--initialise.folder", str(first), "--adversary.judge_from", "2"] if stage == 3 else []
+    start = [*more, *(["--initialise.folder", str(first), "--adversary.judge_from", "2"] if stage == 3 else [])]
     straight = run_stage(stage, tmp_path / "straight", pairs, "--steps", "6", *start)
     # Interrupted: as if the process had died after a later journal line than its newest whole checkpoint.
     broken = tmp_path / "broken"
@@ -192,6 +198,21 @@ def test_a_complete_run_is_left_alone(pairs: Path, tmp_path: Path) -> None:
 def test_mistakes_are_told(arguments: list[str], words: str, pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         run_stage(1, tmp_path / "run", pairs, "--steps", "2", *arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["training.pt", "generator/weights.safetensors", "critics/weights.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
+def test_a_damaged_checkpoint_is_told_in_one_line(name: str, damage: str, pairs: Path, tmp_path: Path) -> None:
+    more = ("--steps", "2", "--initialise", "null")
+    run = run_stage(3, tmp_path / "run", pairs, *more)
+    file = (run / "latest").resolve() / name
+    whole = file.read_bytes()
+    file.unlink()
+    if damage != "gone":
+        file.write_bytes(whole[: len(whole) // 2] if damage == "cut" else bytes([whole[0] ^ 255]) + whole[1:])
+    with pytest.raises(ValueError, match=r"00000002") as caught:
+        run_stage(3, run, pairs, *more)
     assert "\n" not in str(caught.value)
 
 
