@@ -1,1 +1,203 @@
-"""The unshift command."""
+"""The unshift command: restore, shift, pairs, inspect.
+
+Only the standard library is imported at the top, so that `unshift --help` answers at once.
+"""
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+REFUSED = 2
+TERMINATED = 128 + signal.SIGTERM
+INTERRUPTED = 128 + signal.SIGINT
+
+ABOUT = """\
+unshift mends the damage that pitch shifting does to sound. A neural network, trained on pairs of shifted and clean
+audio, restores what a DSP shifter smeared, dulled or doubled."""
+
+COURSE = """\
+the usual way:
+  unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12     1. make training pairs out of clean recordings
+  accelerate launch recipes/stage1.py                        2. train (then stage2.py, stage3.py)
+  unshift inspect runs/stage3                                3. what came out
+  unshift shift song.wav up5.wav --semitones 5 --model runs/stage3
+                                                             4. shift a file and mend it
+  unshift restore shifted.wav mended.wav --model runs/stage3
+                                                             4. or mend one that was shifted elsewhere
+  unshift restore album/ mended/ --model runs/stage3            or every file of a folder
+
+`unshift COMMAND --help` tells more of each command.
+exit codes: 0 all went well, 1 some files of a folder failed, 2 nothing was done, 130 stopped with Ctrl-C"""
+
+RESTORE = """\
+Mend audio that was pitch-shifted. The output has the input's length, sample rate, channels and sample format. Files of
+any length work in constant memory. A file appears under its name only once it is whole."""
+
+RESTORE_EXAMPLES = """\
+examples:
+  unshift restore shifted.wav mended.wav --model runs/stage3
+  unshift restore album/ mended/ --model runs/stage3         every wav, flac, ogg, mp3, aiff and opus file below album/
+  unshift restore in.flac out.flac --model runs/stage3/checkpoints/00010000 --chunk-seconds 2
+
+In a folder, files that are in OUT already are left alone, so a run that was stopped can go on; --overwrite does
+them again."""
+
+SHIFT = """\
+Shift the pitch with a DSP shifter, then mend the result with a trained network: the timing stays, the pitch moves."""
+
+SHIFT_EXAMPLES = """\
+examples:
+  unshift shift song.wav up.wav --semitones 5 --model runs/stage3
+  unshift shift song.wav down.wav --semitones -3.5 --no-restore      the DSP shifter alone, to compare with"""
+
+PAIRS = """\
+Make training pairs out of clean recordings: every file is shifted by so many semitones and back again; what comes
+back is the damaged source, the recording itself the target."""
+
+PAIRS_EXAMPLES = """\
+examples:
+  unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12
+  unshift pairs voices/ pairs/ --semitones 12 --shifter Signalsmith --shifter World --workers 4
+  unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only"""
+
+INSPECT = """\
+Say what a trained model is: its class, parameters, receptive field, sample rate, and multiply-accumulate operations
+per second of sound."""
+
+INSPECT_EXAMPLES = """\
+examples:
+  unshift inspect runs/stage3
+  unshift inspect runs/stage3/checkpoints/00010000/average --json"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint on one line and leave with exit code 2."""
+        self.exit(REFUSED, f"unshift: {' '.join(message.split())} (see `{self.prog} --help`)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code. What a user can put right becomes one line on stderr."""
+    parsed = parser().parse_args(arguments)
+    # A terminated command cleans up behind itself like an interrupted one.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        return _obey(parsed)
+    except KeyboardInterrupt:
+        print("unshift: interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has gone (`unshift inspect ... | head -1`): Python must not flush to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _obey(parsed: argparse.Namespace) -> int:
+    from gan import commands
+
+    try:
+        code = commands.run(parsed)
+        sys.stdout.flush()
+    except commands.EXPECTED as error:
+        if parsed.debug or isinstance(error, BrokenPipeError):
+            raise
+        print(f"unshift: {commands.one_line(error)}", file=sys.stderr)  # noqa: T201
+        return REFUSED
+    return code
+
+
+def parser() -> Parser:
+    """Build the command line."""
+    top = Parser(prog="unshift", description=ABOUT, epilog=COURSE, formatter_class=argparse.RawTextHelpFormatter)
+    top.add_argument("--version", action=Version, help="print the version")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    restore = _command(commands, "restore", "mend shifted audio", RESTORE, RESTORE_EXAMPLES)
+    shift = _command(commands, "shift", "shift the pitch and mend the result", SHIFT, SHIFT_EXAMPLES)
+    shift.add_argument("--semitones", type=_semitones, required=True, help="how far; 12 is an octave up, -12 down")
+    shift.add_argument("--shifter", default="Signalsmith", help="the DSP shifter (default: Signalsmith)")
+    shift.add_argument("--no-restore", action="store_true", help="shift only")
+    for command in (restore, shift):
+        _add_files(command)
+    pairs = _command(commands, "pairs", "make training pairs", PAIRS, PAIRS_EXAMPLES)
+    _add_pairs(pairs)
+    inspect = _command(commands, "inspect", "say what a model is", INSPECT, INSPECT_EXAMPLES)
+    inspect.add_argument("model", type=Path, metavar="MODEL", help="a run, a checkpoint or a generator's folder")
+    inspect.add_argument("--json", action="store_true", help="as JSON")
+    for command in (restore, shift, inspect):
+        trust = "load a network class from outside the generators package, running its code"
+        command.add_argument("--trust", action="store_true", help=trust)
+    return top
+
+
+def _command(commands: Any, name: str, summary: str, about: str, examples: str) -> Parser:
+    form = argparse.RawDescriptionHelpFormatter
+    command: Parser = commands.add_parser(name, help=summary, description=about, epilog=examples, formatter_class=form)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(name=name)
+    return command
+
+
+def _add_files(command: Parser) -> None:
+    command.add_argument("input", type=Path, metavar="IN", help="an audio file, or a folder of them")
+    command.add_argument("output", type=Path, metavar="OUT", help="the file to write, or the folder for IN's tree")
+    command.add_argument("--model", type=Path, help="a run, a checkpoint or a generator's folder")
+    command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is")
+    chunk = "what the network hears at once, seconds (default: 10); less takes less memory"
+    command.add_argument("--chunk-seconds", type=_seconds, default=10.0, help=chunk)
+    command.add_argument("--overwrite", action="store_true", help="replace outputs that are there already")
+
+
+def _semitones(text: str) -> float:
+    value = float(text)
+    if not abs(value) <= 48:
+        raise argparse.ArgumentTypeError(f"{text} is not between -48 and 48 semitones")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a length in seconds")
+    return value
+
+
+def _add_pairs(command: Parser) -> None:
+    add = command.add_argument
+    add("source", type=Path, metavar="SRC", help="folder of clean recordings; a folder below it is a speaker")
+    add("destination", type=Path, metavar="DST", help="folder for the pairs: new, or of the same command begun earlier")
+    semitones = "the shifts (default: -12 -7 -3 0 3 7 12); 0 teaches to leave clean audio alone"
+    add("--semitones", type=_semitones, nargs="+", metavar="K", help=semitones)
+    ways = "shift there and back, to train a restorer (default), or one way, to train the network to undo a shift"
+    add("--direction", choices=["there_and_back", "one_way"], help=ways)
+    add("--shifter", action="append", help="a DSP shifter (default: Signalsmith); repeat it to have pairs of several")
+    add("--rate", type=int, metavar="HZ", help="sample rate of the pairs (default: 48000)")
+    add("--split-by", choices=["speaker", "file"], help="what the splits are made of (default: speaker)")
+    add("--validation", type=float, metavar="SHARE", help="share of the speakers for validation (default: 0.1)")
+    add("--test", type=float, metavar="SHARE", help="share of the speakers for the test (default: 0.1)")
+    add("--held-out", nargs="+", metavar="NAME", help="speakers that are for the test")
+    add("--seed", type=int, help="of the splits (default: 0)")
+    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add("--piece-seconds", type=_seconds, help="longer recordings are cut into pieces (default: 20)")
+
+
+class Version(argparse.Action):
+    """Print the installed version and leave."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(nargs=0, **words)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Do it."""
+        from importlib.metadata import version  # 20 ms that only this needs
+
+        print(f"unshift {version('unshift')}")  # noqa: T201
+        parser.exit()

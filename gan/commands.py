@@ -3,8 +3,10 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
-from typing import cast
+from functools import partial
+from typing import Any, NoReturn, cast
 
 import torch
 from tqdm import tqdm
@@ -18,10 +20,29 @@ from gan.restoring import Job, Plan, Progress, plan, restore_file, shift_file
 from generators import store
 from generators.contract import Mender, ModelError
 
-EXPECTED = (AudioError, ManifestError, ModelError, PairError, OSError)
+EXPECTED = (AudioError, ManifestError, ModelError, PairError, OSError, MemoryError, torch.OutOfMemoryError)
 """Errors about the user's files and wishes; any other is a fault in the program and keeps its traceback."""
 
 FAILED_IN_PART = 1
+NOTHING_DONE = 2
+MOST_REASONS = 10
+BAR = "{desc} {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s of sound [{elapsed}<{remaining}]"
+PAIR_OPTIONS = {
+    "source": "source",
+    "destination": "destination",
+    "semitones": "semitones",
+    "direction": "direction",
+    "shifter": "shifters",
+    "rate": "sample_rate",
+    "split_by": "split_by",
+    "validation": "validation",
+    "test": "test",
+    "held_out": "held_out",
+    "seed": "seed",
+    "workers": "workers",
+    "piece_seconds": "piece_seconds",
+}
+"""Options of `unshift pairs` and the fields of PairSettings that they are."""
 NO_MODEL = (
     "no model: unshift ships no trained one yet; train it (`unshift --help` says how) and name its folder, "
     "as in --model runs/stage3"
@@ -47,6 +68,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 def one_line(error: BaseException) -> str:
     """Give an error's message on one line, with the file's name where the operating system knows it."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return "out of memory: a smaller --chunk-seconds takes less"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
@@ -75,22 +98,44 @@ def _mender(parsed: argparse.Namespace) -> Mender:
     if parsed.device == "cuda" and not torch.cuda.is_available():
         raise ModelError("--device cuda: this machine has no usable CUDA device; take --device cpu")
     device = "cuda" if parsed.device != "cpu" and torch.cuda.is_available() else "cpu"
-    network = store.load(store.resolve(parsed.model), trust=parsed.trust)
+    network = store.load(store.resolve(parsed.model), trust=parsed.trust).to(device)
     if not isinstance(network, Mender):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
-    return cast(Mender, network.to(device).eval())
+    return cast(Mender, network)
+
+
+def _pairs(parsed: argparse.Namespace) -> int:
+    given = {name: getattr(parsed, option) for option, name in PAIR_OPTIONS.items()}
+    # What was not asked for keeps the default of PairSettings; lists become tuples.
+    chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None}
+    report = make_pairs(PairSettings(**chosen))
+    for remark in report.remarks:
+        _say(remark)
+    for origin, reason in report.left_out[:MOST_REASONS]:
+        _say(f"left out {origin}: {reason}")
+    if more := report.left_out[MOST_REASONS:]:
+        _say(f"left out {len(more)} more: see left_out.jsonl in {parsed.destination}")
+    splits = Counter(record.split for record in report.records)
+    parts = ", ".join(f"{splits[name]} {name}" for name in ("train", "validation", "test"))
+    earlier = f", {report.kept} from before" if report.kept else ""
+    _say(f"{parsed.destination} holds {len(report.records)} pairs ({parts}): {report.made} made now{earlier}")
+    return 0 if report.records else NOTHING_DONE
+
+
+def _inspect(parsed: argparse.Namespace) -> int:
+    found = inspect(parsed.model, trust=parsed.trust)
+    print(json.dumps(found.as_dict(), indent=2) if parsed.json else found.table())  # noqa: T201
+    return 0
 
 
 def _work_through(work: Plan, do: Callable[[Job, Progress], list[str]], done: str) -> int:
     """Do every job under a progress bar; in a folder a file that fails does not stop the others."""
     failed = []
     for number, job in enumerate(work.jobs, start=1):
-        where = f"[{number}/{len(work.jobs)}] " if work.folder else ""
-        bar_format = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of sound [{elapsed}<{remaining}]"
-        bar = tqdm(total=job.seconds, desc=f"{where}{job.source.name}", disable=None, bar_format=bar_format)
-        with bar:
+        name = f"[{number}/{len(work.jobs)}] {job.source.name}" if work.folder else job.source.name
+        with tqdm(desc=name, total=1, disable=None, bar_format=BAR) as bar:
             try:
-                remarks = do(job, bar.update)
+                remarks = do(job, partial(_tell, bar))
             except EXPECTED as error:
                 if not work.folder:
                     raise
@@ -99,7 +144,25 @@ def _work_through(work: Plan, do: Callable[[Job, Progress], list[str]], done: st
         for remark in remarks:
             _say(remark)
     if work.folder:
-        _say(_summary(work, len(failed), done))
+        _say(f"{done} {_files(len(work.jobs) - len(failed))}{_others(work)}")
         if failed:
-            _say(f"failed: {', '.join(str(path) for path in failed)}")
+            _say(f"{_files(len(failed))} failed: {', '.join(map(str, failed))}")
     return FAILED_IN_PART if failed else 0
+
+
+def _tell(bar: "tqdm[NoReturn]", done: float, total: float) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _others(work: Plan) -> str:
+    kept = f"; left {_files(len(work.kept))} already there (--overwrite does them again)" if work.kept else ""
+    return kept + (f"; passed over {_files(work.ignored)} not audio" if work.ignored else "")
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
+
+
+def _say(message: str) -> None:
+    print(f"unshift: {message}", file=sys.stderr)  # noqa: T201

@@ -56,9 +56,15 @@ def content() -> page.Content:
 )
 def test_the_headline_says_which_way_it_went(changes: list[float], word: str, percent: str) -> None:
     sentence = scores.headline(some_scores({"stage 3": changes}), "stage 3")
-    assert sentence.startswith(f"{word}: on 4 held-out clips from 2 recordings")
+    assert sentence.startswith(f"{word}: on 4 shifted clips from 2 recordings")
     assert percent in sentence
     assert "2.000 (unrepaired)" in sentence
+
+
+def test_clips_that_were_not_shifted_do_not_count_in_the_headline() -> None:
+    made = some_scores({"stage 3": [-0.2, -0.2, -0.4, -0.4]})
+    clean = [scores.Score(system, "clean", "voice0", 0.0, {"mel": 0.0}) for system in (scores.BASELINE, "stage 3")]
+    assert scores.headline([*made, *clean], "stage 3") == scores.headline(made, "stage 3")
 
 
 def test_better_is_higher_for_si_sdr() -> None:
@@ -137,7 +143,7 @@ def test_the_table_has_the_baseline_and_marks_what_got_worse(content: page.Conte
     assert html.index("unrepaired</th>") < html.index('row">stage 1</th>') < html.index('row">stage 2</th>')
     assert 'class="headline worse"' in html, "the headline is about the last stage"
     assert "1.800<small" in html
-    assert '<small class="better">-0.200 [-0.250, -0.150] better</small>' in html
+    assert '<small class="better">-0.200 better</small><small>-0.250 to -0.150</small>' in html
     assert '<small class="worse">+0.125' in html
     assert "<td>2</td><td>2.000</td><td>1.850</td><td>2.150</td>" in html, "the row of one shift"
 

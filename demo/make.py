@@ -1,0 +1,213 @@
+"""The demo: make pairs, train three tiny stages, mend held-out clips, measure, and write demo/index.html.
+
+Run it with `make demo`. It begins afresh each time; what an earlier run left in demo/work is removed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from page import Content, Example, Player, read_credits, render, write_page
+from pictures import curve, loss_curves, spectrograms
+from scores import BASELINE, Score, compare, headline, shifted
+from tqdm import tqdm
+
+from gan.audio import AudioError, read, write
+from gan.data.dataset import select
+from gan.data.manifest import ManifestError, PairRecord, read_manifest
+from gan.inspection import inspect
+from gan.journal import read_journal
+from gan.metrics import measure_pair
+
+ROOT = Path(__file__).parents[1]
+CLIPS = ROOT / "demo/clips"
+WORK = ROOT / "demo/work"
+PAGE = ROOT / "demo/index.html"
+PAIRS = WORK / "pairs"
+HELD_OUT = WORK / "held_out"
+STAGES = {"stage 1": "stage1", "stage 2": "stage2", "stage 3": "stage3"}
+BEFORE = {"stage2": "stage1", "stage3": "stage2"}
+LAST = list(STAGES)[-1]
+SEMITONES = ("-12", "-7", "0", "7", "12")
+# With this seed the speaker with the fewest clips is for validation, and six clips of two speakers are trained on.
+SEED = "4"
+# Nobody of these is trained on: two speakers, two singers and a cello.
+TEST = ("sms_female", "sms_male", "sms_singer", "vignesh", "cello")
+# What the page lets one hear; the table has every clip.
+LISTEN = (("sms_female", 12.0), ("sms_male", -12.0), ("sms_singer", 12.0))
+
+
+class DemoError(RuntimeError):
+    """A step failed; the message is one line."""
+
+
+def main() -> int:
+    """Take every step, and stop at the first that fails."""
+    begun = time.monotonic()
+    times: list[tuple[str, float]] = []
+    try:
+        shutil.rmtree(WORK, ignore_errors=True)
+        WORK.mkdir(parents=True)
+        with step(1, "Make pairs: shift every clip there and back", times):
+            unshift("pairs", CLIPS, PAIRS, "--semitones", *SEMITONES, "--held-out", *TEST, "--seed", SEED)
+            records = gather()
+        for number, (stage, name) in enumerate(STAGES.items(), start=2):
+            with step(number, f"Train {stage}", times):
+                train(name)
+        with step(5, f"Mend {len(records)} held-out clips with each stage", times):
+            for name in STAGES.values():
+                unshift("restore", HELD_OUT / "shifted", HELD_OUT / name, "--model", WORK / name)
+        with step(6, "Measure", times):
+            scores = measure(records)
+        with step(7, f"Write {PAGE.relative_to(ROOT)}", times):
+            write_page(PAGE, render(content(records, scores, times)))
+    except (DemoError, AudioError, ManifestError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130
+    print(f"\n{headline(scores, LAST)}\n\n{PAGE.relative_to(ROOT)} is ready after {time.monotonic() - begun:.0f} s.")
+    found = compare(shifted(scores), LAST, "mel")
+    if found is None or found.verdict(lower_is_better=True) == "worse":
+        print("demo: the model made the clips worse, which must not happen", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def step(number: int, title: str, times: list[tuple[str, float]]) -> Iterator[None]:
+    """Print a numbered heading, and the time that the step took."""
+    print(f"\n[{number}/7] {title}", flush=True)
+    begun = time.monotonic()
+    yield
+    times.append((title, time.monotonic() - begun))
+    print(f"      {times[-1][1]:.0f} s", flush=True)
+
+
+def unshift(*arguments: str | Path) -> None:
+    """Run the installed command.
+
+    Raises:
+        DemoError: it failed; its own message stands above.
+    """
+    call([str(Path(sys.executable).with_name("unshift")), *map(str, arguments)])
+
+
+def train(name: str) -> None:
+    """Run a stage's script under Accelerate with its tiny configuration; it writes demo/work/<name>.
+
+    Raises:
+        DemoError: it failed; its own message stands above.
+    """
+    where = [] if torch.cuda.is_available() else ["--cpu"]
+    folders = ["--folder", str(WORK / name), "--data.pairs", str(PAIRS)]
+    if (before := BEFORE.get(name)) is not None:
+        folders += ["--initialise.folder", str(WORK / before)]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", *where]
+    launch += ["--num_cpu_threads_per_process", str(os.cpu_count() or 1)]
+    call([*launch, f"recipes/{name}.py", "--config", f"recipes/tiny/{name}.yaml", *folders])
+
+
+def call(command: Sequence[str]) -> None:
+    """Run a command in the repository's root, its progress bars in this terminal.
+
+    Raises:
+        DemoError: it gave another exit code than 0.
+    """
+    # Nothing here needs a model hub, and a warning of a child is not a figure of the demo.
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    if code:
+        raise DemoError(f"`{' '.join(command)}` failed with exit code {code}")
+
+
+def clip_name(record: PairRecord) -> str:
+    """Name a held-out clip by its recording and shift."""
+    return f"{record.speaker}_{Path(record.origin).stem}_{record.semitones:+g}{Path(record.source).suffix}"
+
+
+def gather() -> list[PairRecord]:
+    """Copy the shifted side of the test pairs to one folder, and give their records.
+
+    Raises:
+        ManifestError: there is no test pair.
+    """
+    records = select(PAIRS, "test")
+    (HELD_OUT / "shifted").mkdir(parents=True)
+    for record in records:
+        shutil.copyfile(PAIRS / record.source, HELD_OUT / "shifted" / clip_name(record))
+    return records
+
+
+def measure(records: Sequence[PairRecord]) -> list[Score]:
+    """Measure every held-out clip, unrepaired and after each stage, against the original."""
+    scores = []
+    for record in tqdm(records, desc="measure", unit="clip"):
+        target, rate = read(PAIRS / record.target)
+        for system, folder in {BASELINE: "shifted", **STAGES}.items():
+            estimate, _ = read(HELD_OUT / folder / clip_name(record))
+            values = measure_pair(estimate, target, rate)
+            scores.append(Score(system, clip_name(record), record.origin, record.semitones, values))
+    return scores
+
+
+def content(records: Sequence[PairRecord], scores: Sequence[Score], times: Sequence[tuple[str, float]]) -> Content:
+    """Put together what the page shows."""
+    curves = [curve(stage, read_journal(WORK / name)) for stage, name in STAGES.items()]
+    chosen = [r for listen in LISTEN for r in records if (r.speaker, r.semitones) == listen]
+    pairs = read_manifest(PAIRS)
+    files = {Path(record.origin).name for record in pairs}
+    return Content(
+        examples=[example(record, scores) for record in chosen or records[:1]],
+        scores=scores,
+        stages=list(STAGES),
+        curves={mode: loss_curves(curves, mode) for mode in ("light", "dark")},
+        credits=read_credits((CLIPS / "LICENCES.md").read_text(encoding="utf-8"), files),
+        facts=[*facts(pairs), *((title, f"{seconds:.0f} s") for title, seconds in times)],
+    )
+
+
+def facts(pairs: Sequence[PairRecord]) -> list[tuple[str, str]]:
+    """Say what was trained, and on what."""
+    trained = [pair for pair in pairs if pair.split == "train"]
+    speakers, minutes = sorted({pair.speaker for pair in trained}), sum(pair.seconds for pair in trained) / 60
+    return [
+        ("Model", f"{inspect(WORK / STAGES[LAST]).measures.parameters:,} parameters"),
+        ("Trained on", f"{len(trained)} pairs, {minutes:.1f} min of sound, of {' and '.join(speakers)}"),
+    ]
+
+
+def example(record: PairRecord, scores: Sequence[Score]) -> Example:
+    """Make the players and the spectrograms of a held-out clip."""
+    mel = {s.system: s.values["mel"] for s in scores if s.clip == clip_name(record)}
+    change = 100 * (mel[LAST] / mel[BASELINE] - 1)
+    tracks = {
+        "original": (PAIRS / record.target, ""),
+        "shifted": (HELD_OUT / "shifted" / clip_name(record), f"mel distance {mel[BASELINE]:.3f}"),
+        "restored": (HELD_OUT / STAGES[LAST] / clip_name(record), f"mel distance {mel[LAST]:.3f}, {change:+.1f} %"),
+    }
+    heard = [(label, *read(path)) for label, (path, _) in tracks.items()]
+    players = tuple(Player(label, flac(path), note) for label, (path, note) in tracks.items())
+    picture = spectrograms([(label, waveform) for label, waveform, _ in heard], heard[0][2])
+    title = f"{record.speaker}, {record.semitones:+g} semitones and back"
+    return Example(title, players, picture)
+
+
+def flac(path: Path) -> bytes:
+    """Give a file as 16-bit FLAC, which browsers play."""
+    waveform, rate = read(path)
+    small = WORK / "player.flac"
+    write(small, waveform, rate, subtype="PCM_16")
+    return small.read_bytes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

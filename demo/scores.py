@@ -1,0 +1,142 @@
+"""What the demo's figures say: means, paired differences with intervals, and the sentences that follow from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+BASELINE = "unrepaired"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the table: its name in words, its unit, which way is better, and what it hears."""
+
+    label: str
+    unit: str
+    lower_is_better: bool
+    meaning: str
+
+
+METRICS = {
+    "mel": Metric("mel distance", "", True, "difference of log mel spectrograms at several resolutions"),
+    "stft": Metric("STFT distance", "", True, "difference of magnitude spectrograms at several resolutions"),
+    "lsd_0_4k": Metric("LSD 0 to 4 kHz", "dB", True, "log-spectral distance in this band"),
+    "lsd_4_8k": Metric("LSD 4 to 8 kHz", "dB", True, "log-spectral distance in this band"),
+    "lsd_8_16k": Metric("LSD 8 to 16 kHz", "dB", True, "log-spectral distance in this band"),
+    "lsd_16_24k": Metric("LSD 16 to 24 kHz", "dB", True, "log-spectral distance in this band"),
+    "si_sdr": Metric("SI-SDR", "dB", False, "waveform against waveform: after a shift mostly a matter of phase"),
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """The metrics of one held-out clip under one system.
+
+    Attributes:
+        system: who made the audio: BASELINE, or the name of a stage.
+        clip: the clip's name, the same for every system.
+        recording: what was shifted to make the clip; clips of one recording are not independent.
+        semitones: how far it was shifted.
+        values: the metrics by name.
+    """
+
+    system: str
+    clip: str
+    recording: str
+    semitones: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean over clips, and how it differs from the baseline on the same clips (95 % interval).
+
+    Attributes:
+        mean: of the system.
+        baseline: mean of the baseline.
+        change: mean of system minus baseline, clip by clip.
+        low: lower end of the change's interval.
+        high: its upper end.
+    """
+
+    mean: float
+    baseline: float
+    change: float
+    low: float
+    high: float
+
+    def verdict(self, lower_is_better: bool) -> str:
+        """Say "better" or "worse" where the interval leaves zero out, else "unclear"."""
+        if self.low <= 0 <= self.high:
+            return "unclear"
+        return "better" if (self.change < 0) == lower_is_better else "worse"
+
+
+def interval(differences: Sequence[float], recordings: Sequence[str], draws: int = 4000) -> tuple[float, float]:
+    """Give the 95 % bootstrap interval of the mean difference (Efron, 1979).
+
+    Recordings are drawn with all their clips: five shifts of one recording are not five voices. With one recording
+    the clips are drawn.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    names = sorted(set(recordings))
+    if len(names) > 1:
+        groups = [values[[r == name for r in recordings]] for name in names]
+    else:
+        groups = [values[i : i + 1] for i in range(len(values))]
+    sums = np.array([group.sum() for group in groups])
+    counts = np.array([len(group) for group in groups])
+    drawn = np.random.default_rng(0).integers(len(groups), size=(draws, len(groups)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def compare(scores: Sequence[Score], system: str, metric: str) -> Difference | None:
+    """Compare a system with the baseline on the clips where both have a finite figure; None where there is none.
+
+    A clip counts in both means or in neither.
+    """
+    before = {s.clip: s.values.get(metric, np.nan) for s in scores if s.system == BASELINE}
+    both = [
+        (s, before[s.clip], s.values.get(metric, np.nan)) for s in scores if s.system == system and s.clip in before
+    ]
+    both = [(s, old, new) for s, old, new in both if np.isfinite(old) and np.isfinite(new)]
+    if not both:
+        return None
+    changes = [new - old for _, old, new in both]
+    low, high = interval(changes, [s.recording for s, _, _ in both])
+    means = np.mean([[old, new] for _, old, new in both], axis=0)
+    return Difference(float(means[1]), float(means[0]), float(np.mean(changes)), low, high)
+
+
+def headline(scores: Sequence[Score], system: str) -> str:
+    """Say in one sentence what the system did to the mel distance of the shifted clips, whichever way it went."""
+    scores = shifted(scores)
+    found = compare(scores, system, "mel")
+    if found is None:
+        return "No held-out clip could be measured."
+    clips = len({s.clip for s in scores if s.system == system})
+    recordings = len({s.recording for s in scores if s.system == system})
+    whose = f"{clips} shifted clip{'s' * (clips != 1)} from {recordings} recording{'s' * (recordings != 1)}"
+    percent = [100 * value / found.baseline for value in (found.change, found.low, found.high)]
+    figures = f"from {found.baseline:.3f} (unrepaired) to {found.mean:.3f}, {percent[0]:+.1f} %"
+    figures += f" (95 % interval {percent[1]:+.1f} to {percent[2]:+.1f} %)"
+    match found.verdict(lower_is_better=True):
+        case "better":
+            return f"Better: on {whose} that training never saw, {system} brings the mel distance down {figures}."
+        case "worse":
+            return f"Worse: on {whose} that training never saw, {system} takes the mel distance up {figures}."
+        case _:
+            return f"No clear change: on {whose} that training never saw, {system} takes the mel distance {figures}."
+
+
+def shifted(scores: Sequence[Score]) -> list[Score]:
+    """Leave out the clips that were not shifted: nothing is to be mended there, and their baseline is perfect."""
+    return [score for score in scores if score.semitones != 0]
+
+
+def shifts(scores: Sequence[Score]) -> list[float]:
+    """List the shifts that occur, in semitones, lowest first."""
+    return sorted({s.semitones for s in scores})

@@ -1,0 +1,79 @@
+"""What is to be known of audio containers: their endings, what they hold, how libsndfile tells of damage."""
+
+import os
+from pathlib import Path
+
+# File endings and the container that libsndfile writes for them.
+FORMATS = {
+    ".wav": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".oga": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+}
+# WAV and AIFF count their bytes in 32 bits; some room stays for the header.
+LARGEST = {"WAV": 2**32 - 2**16, "AIFF": 2**32 - 2**16}
+# Codings of more than 16 bits that a container can hold.
+FINE = {"WAV": ("PCM_24", "PCM_32", "FLOAT", "DOUBLE"), "AIFF": ("PCM_24", "PCM_32", "FLOAT"), "FLAC": ("PCM_24",)}
+
+
+class AudioError(ValueError):
+    """An audio file cannot be read or written; the message is one line that names the file."""
+
+
+def find_audio(folder: Path) -> list[Path]:
+    """List the audio files below a folder by their endings, sorted; hidden files and folders are left out.
+
+    Raises:
+        AudioError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise AudioError(f"{folder}: no such folder")
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        # A link that leads back up would never end.
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            found += [Path(parent, name) for name in files if _is_audio(name)]
+        seen.add(real)
+    return sorted(found)
+
+
+def _is_audio(name: str) -> bool:
+    return not name.startswith(".") and any(name.lower().endswith(ending) for ending in FORMATS)
+
+
+def similar_subtype(container: str, like_container: str, like_subtype: str) -> str | None:
+    """Choose a coding for a file that is to resemble another.
+
+    Args:
+        container: of the new file, as libsndfile names it.
+        like_container: of the other.
+        like_subtype: coding of the other, as libsndfile names it.
+
+    Returns:
+        The other's coding where the container can hold it, 24 bits where the other has more than 16; None for the
+        container's usual coding.
+    """
+    if container == like_container:
+        return like_subtype
+    if like_subtype in FINE["WAV"] and container in FINE:
+        return like_subtype if like_subtype in FINE[container] else "PCM_24"
+    return None
+
+
+def is_cut_short(log: str) -> bool:
+    """Find in libsndfile's log what it passes over: less data than the header says, or an Ogg file without an end."""
+    for line in log.splitlines():
+        if "lacks an end-of-stream" in line:
+            return True
+        if "should be" in line and line.split(":")[0].strip() in ("data", "SSND"):
+            declared, present = ("".join(filter(str.isdigit, part)) for part in line.split("(")[:2])
+            # Programs that write to a pipe leave the largest number there, meaning "unknown".
+            return int(present or 0) < int(declared or 0) < 2**31 - 2**16
+    return False

@@ -1,0 +1,146 @@
+"""What is measured of every pair as it is made, and what speaks against keeping it."""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.pitch import track_pitch
+from gan.audio import Waveform
+
+HOP = 0.002
+WINDOW = 0.02
+BANDS = 24
+LOWEST = 100.0
+SEARCH = 0.1
+"""Lags are searched within so many seconds to either side."""
+
+SILENT = 1e-3
+"""A recording whose peak is under -60 dB of full scale is silence."""
+CLIPPED = 0.999
+MOST_CLIPPED = 0.01
+MOST_LAG = 5.0
+MOST_CENTS = 50.0
+LEAST_CORRELATION = 0.5
+"""Envelopes that move together less than this (a steady tone, noise) tell nothing of time."""
+LEAST_VOICED = 20
+MOST_LEVEL = 12.0
+
+
+def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: float) -> dict[str, float]:
+    """Measure a pair.
+
+    Args:
+        source: the shifted waveform, [1, samples].
+        target: what it should become, [1, samples].
+        sample_rate: of both, Hz.
+        semitones: how far the source's pitch should lie above the target's; 0 for there-and-back pairs.
+
+    Returns:
+        lag_ms: how much later the source is. envelope: correlation of the two sides' band envelopes at that lag.
+        level_db: of the source above the target. cents: error of the pitch ratio, median over the voiced frames.
+        voiced: number of frames, 10 ms apart, that are voiced on both sides. peak: the larger one of the two.
+        difference: in length, samples.
+    """
+    shortest = min(source.shape[1], target.shape[1])
+    lag, correlation = envelope_lag(source[0], target[0], sample_rate, semitones)
+    cents, voiced = pitch_error(source[0, :shortest], target[0, :shortest], sample_rate, semitones)
+    energies = [float(np.mean(np.square(side, dtype=np.float64))) + 1e-20 for side in (source, target)]
+    values = {
+        "lag_ms": 1000 * lag,
+        "envelope": correlation,
+        "level_db": 10 * np.log10(energies[0] / energies[1]),
+        "cents": cents,
+        "voiced": voiced,
+        "peak": max(float(np.abs(side).max(initial=0)) for side in (source, target)),
+        "difference": source.shape[1] - target.shape[1],
+    }
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def objection(checks: dict[str, float]) -> str | None:
+    """Say why a pair with these measurements should be left out; None where nothing speaks against it."""
+    if checks["difference"]:
+        return f"the shifted side is {checks['difference']:+g} samples longer"
+    if checks["peak"] > 1:
+        return f"clips: its peak is {checks['peak']}"
+    if checks["level_db"] < -MOST_LEVEL or checks["level_db"] > MOST_LEVEL:
+        return f"the shifted side is {checks['level_db']:+.1f} dB louder"
+    if checks["envelope"] >= LEAST_CORRELATION and abs(checks["lag_ms"]) > MOST_LAG:
+        return f"the shifted side is {checks['lag_ms']:+.1f} ms late"
+    if checks["voiced"] >= LEAST_VOICED and abs(checks["cents"]) > MOST_CENTS:
+        return f"the pitch is {checks['cents']:+.0f} cents off"
+    return None
+
+
+def clipped_share(waveform: Waveform) -> float:
+    """Give the share of samples that touch full scale, as in a recording that was clipped."""
+    return float(np.mean(np.abs(waveform) >= CLIPPED)) if waveform.size else 0.0
+
+
+def pitch_error(
+    source: NDArray[np.float32], target: NDArray[np.float32], sample_rate: int, semitones: float
+) -> tuple[float, int]:
+    """Compare the pitch of two waveforms, [samples] each, frame by frame.
+
+    The source is searched in the target's range moved by the shift, so that an octave error comes about on both sides.
+
+    Returns:
+        Median error of the ratio in cents (0 without voiced frames), and how many frames are voiced on both sides.
+    """
+    ratio = 2.0 ** (semitones / 12)
+    top = min(800.0, sample_rate / 4 / max(ratio, 1.0))
+    heard = track_pitch(source, sample_rate, fmin=60 * ratio, fmax=top * ratio)
+    wanted = track_pitch(target, sample_rate, fmin=60, fmax=top)
+    both = heard.voiced & wanted.voiced
+    if not both.any():
+        return 0.0, 0
+    cents = 1200 * np.log2(heard.frequency[both] / (ratio * wanted.frequency[both]))
+    return float(np.median(cents)), int(both.sum())
+
+
+def envelope_lag(
+    source: NDArray[np.float32], target: NDArray[np.float32], sample_rate: int, semitones: float = 0.0
+) -> tuple[float, float]:
+    """Find how much later the source is than the target, by cross-correlation of their envelopes in bands.
+
+    Shifters scramble phases, so waveforms do not correlate; how loud each band is over time does. A band of the target
+    is held against the band of the source that it was shifted to.
+
+    Returns:
+        Lag in seconds (positive: the source is late), and the correlation there, -1..1; 0 and 0 where nothing moves.
+    """
+    ratio = 2.0 ** (semitones / 12)
+    edges = np.geomspace(LOWEST * max(1.0, 1 / ratio), 0.45 * sample_rate / max(1.0, ratio), BANDS + 1)
+    late, early = (_envelopes(side, sample_rate, at) for side, at in ((source, edges * ratio), (target, edges)))
+    frames = max(late.shape[1], early.shape[1])
+    size = 1 << (2 * frames - 1).bit_length()
+    product = np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size))
+    correlation = np.fft.irfft(product.sum(axis=0), size)
+    energy = float(np.sqrt(np.square(late).sum() * np.square(early).sum()))
+    reach = min(round(SEARCH / HOP), frames - 1)
+    if energy == 0 or reach < 1:
+        return 0.0, 0.0
+    around = correlation[np.arange(-reach - 1, reach + 2)] / energy
+    best = 1 + int(np.argmax(around[1:-1]))
+    left, middle, right = around[best - 1 : best + 2]
+    curvature = left - 2 * middle + right
+    offset = (left - right) / (2 * curvature) if curvature < 0 else 0.0
+    return float((best - 1 - reach + np.clip(offset, -0.5, 0.5)) * HOP), float(middle)
+
+
+def _envelopes(channel: NDArray[np.float32], sample_rate: int, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the level in dB of each band over time without its mean, [bands, frames]; 60 dB under the loudest is all."""
+    size, hop = round(WINDOW * sample_rate), round(HOP * sample_rate)
+    padded = np.pad(channel, (size // 2, size))
+    views = np.lib.stride_tricks.sliding_window_view(padded, size)[: len(channel) : hop]
+    window = np.hanning(size).astype(np.float32)
+    bins = np.searchsorted(np.fft.rfftfreq(size, 1 / sample_rate), edges)
+    bands = [(low, max(high, low + 1)) for low, high in pairwise(bins)]
+    parts = []
+    for first in range(0, len(views), 2048):
+        power = np.square(np.abs(np.fft.rfft(views[first : first + 2048] * window)), dtype=np.float64)
+        parts.append(np.stack([power[:, low:high].sum(axis=1) for low, high in bands]))
+    energy = np.concatenate(parts, axis=1)
+    level = 10 * np.log10(np.maximum(energy, 1e-6 * energy.max() + 1e-20))
+    return np.asarray(level - level.mean(axis=1, keepdims=True), dtype=np.float64)

@@ -1,0 +1,127 @@
+"""A folder of recordings into a folder of pairs: many processes, one result, whatever comes between."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import numpy as np
+from tqdm import tqdm
+
+from gan.audio import find_audio
+from gan.data.manifest import PairRecord, write_manifest, write_text
+from gan.pairs.recording import Outcome, make_recording
+from gan.pairs.settings import PairSettings, claim
+from gan.pairs.shift import PairError, load_shifter
+from gan.pairs.split import check_held_out, split_origins
+
+__all__ = ["PairError", "PairReport", "PairSettings", "make_pairs"]
+
+LEFT_OUT = "left_out.jsonl"
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What came of a folder.
+
+    Attributes:
+        made: how many pairs were made now.
+        kept: how many pairs an earlier run had made.
+        left_out: recordings that were left out, wholly or in part, relative to the source folder, and why; sorted.
+        records: all pairs, as in the manifest.
+        remarks: what else a user should read.
+    """
+
+    made: int
+    kept: int
+    left_out: list[tuple[str, str]]
+    records: list[PairRecord]
+    remarks: list[str]
+
+
+def make_pairs(settings: PairSettings, *, progress: bool = True) -> PairReport:
+    """Make the pairs of a folder of recordings, or go on with an earlier run that was cut off.
+
+    The destination holds audio/ (FLAC), notes/ (one a recording: what is done is not done again), manifest.jsonl,
+    left_out.jsonl and pairs.json (the settings). It is the same to the byte for the same recordings and settings,
+    however many processes worked and however often they were killed.
+
+    Args:
+        settings: what pairs.
+        progress: show a progress bar on a terminal's stderr.
+
+    Raises:
+        PairError: no recordings, an unknown shifter or one whose package is missing, a destination that holds
+            something else or other settings or cannot be written to, a process that died.
+        AudioError: there is no source folder.
+    """
+    origins = [path.relative_to(settings.source).as_posix() for path in find_audio(settings.source)]
+    if not origins:
+        raise PairError(f"{settings.source}: holds no audio files")
+    check_held_out(origins, settings)
+    for name in settings.shifters:
+        # A missing package should come out before the work begins.
+        load_shifter(name)(np.zeros((1, settings.sample_rate // 2), np.float32), settings.sample_rate, 1.0)
+    claim(settings)
+    bar = tqdm(total=len(origins), desc="pairs", unit="file", disable=None if progress else True)
+    outcomes = []
+    with bar:
+        for outcome in _outcomes(origins, settings):
+            outcomes.append(outcome)
+            bar.update()
+    return _conclude(sorted(outcomes, key=lambda outcome: outcome.origin), settings)
+
+
+def _conclude(outcomes: list[Outcome], settings: PairSettings) -> PairReport:
+    splits, remarks = split_origins([outcome.origin for outcome in outcomes if outcome.pairs], settings)
+    records = [replace(pair, split=splits[pair.origin]) for outcome in outcomes for pair in outcome.pairs]
+    left_out = [(outcome.origin, reason) for outcome in outcomes for reason in outcome.left_out]
+    lines = [json.dumps({"origin": origin, "reason": reason}) + "\n" for origin, reason in left_out]
+    try:
+        write_text(settings.destination / LEFT_OUT, "".join(lines))
+        write_manifest(settings.destination, records)
+    except OSError as error:
+        raise PairError(f"{settings.destination}: cannot be written to ({error.strerror or error})") from error
+    kept = sum(len(outcome.pairs) for outcome in outcomes if outcome.kept)
+    return PairReport(len(records) - kept, kept, left_out, records, remarks)
+
+
+def _outcomes(origins: Sequence[str], settings: PairSettings) -> Iterator[Outcome]:
+    workers = min(settings.workers or os.cpu_count() or 1, len(origins))
+    if workers == 1:
+        for origin in origins:
+            yield make_recording(origin, settings)
+        return
+    context = get_context("spawn")
+    leash, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(leash,))
+    try:
+        for future in as_completed([pool.submit(make_recording, origin, settings) for origin in origins]):
+            yield future.result()
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise PairError("a process died, perhaps for want of memory; the same command goes on with the rest") from error
+    finally:
+        # After an error or Ctrl-C the processes need not end what they began: it is done again.
+        held.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+        leash.close()
+
+
+def _start_worker(leash: Connection) -> None:
+    """Make a worker end with its parent, even one that is killed; only the parent holds the other end of the leash."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
+
+
+def _end_with_parent(leash: Connection) -> None:
+    try:
+        leash.recv()
+    except (EOFError, OSError):
+        os._exit(1)
