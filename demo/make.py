@@ -35,12 +35,12 @@ STAGES = {"stage 1": "stage1", "stage 2": "stage2", "stage 3": "stage3"}
 BEFORE = {"stage2": "stage1", "stage3": "stage2"}
 LAST = list(STAGES)[-1]
 SEMITONES = ("-12", "-7", "0", "7", "12")
-# With this seed the speaker with the fewest clips is for validation, and six clips of two speakers are trained on.
-SEED = "4"
-# Nobody of these is trained on: two speakers, two singers and a cello.
-TEST = ("sms_female", "sms_male", "sms_singer", "vignesh", "cello")
+# With this seed one speaker with one clip (kerstin) is for validation; two speakers, a singer and a cello are trained on.
+SEED = "13"
+# Nobody of these is trained on: a woman and a man who speak, a man who sings.
+TEST = ("sms_female", "sms_male", "vignesh")
 # What the page lets one hear; the table has every clip.
-LISTEN = (("sms_female", 12.0), ("sms_male", -12.0), ("sms_singer", 12.0))
+LISTEN = (("sms_female", 12.0), ("sms_male", -12.0), ("vignesh", 12.0))
 
 
 class DemoError(RuntimeError):

@@ -88,7 +88,7 @@ def test_two_processes_and_one_give_the_same_bytes(voices: Path) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(voices: Path) -> None:
-    for number in range(5):
+    for number in range(3):
         for path in list(voices.glob("k*/speech*_0.flac")):
             (path.parent / f"{number}.flac").write_bytes(path.read_bytes())
     settings = quick(voices, "killed", semitones=(-12.0, -3.0, 12.0), workers=2)
@@ -195,18 +195,20 @@ class Moody:
     """A shifter that fails at one shift and is wrong at another."""
 
     def __call__(self, waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
-        if abs(semitones) == 7:
+        if semitones == 7:
             raise RuntimeError("not in the mood")
+        if semitones == 3:
+            return waveform[:, 1:]
         return np.full_like(waveform, np.nan) if semitones == 4 else 0 * waveform
 
 
 def test_what_a_shifter_cannot_do_is_left_out_and_not_fatal(voices: Path) -> None:
-    settings = quick(voices, semitones=(0.0, 4.0, 5.0, 7.0), shifters=(f"{Moody.__module__}.Moody",))
+    settings = quick(voices, semitones=(0.0, 3.0, 4.0, 5.0, 7.0), shifters=(f"{Moody.__module__}.Moody",))
     report = make_pairs(settings, progress=False)
     assert {record.semitones for record in report.records} == {0.0}
-    assert sum("not in the mood" in reason for _, reason in report.left_out) == 3
-    assert sum("no numbers" in reason for _, reason in report.left_out) == 3
-    assert sum("louder" in reason for _, reason in report.left_out) == 3
+    for words in ("a shifter made", "no numbers", "louder", "not in the mood"):
+        assert sum(words in reason for _, reason in report.left_out) == 3
+    assert len(report.left_out) == 12
 
 
 def test_a_changed_recording_is_made_anew_and_a_lost_file_too(voices: Path) -> None:

@@ -56,8 +56,8 @@ def there_and_back(clean: Waveform, sample_rate: int, semitones: float, shifter:
     if semitones == 0:
         return clean
     times = oversampling(semitones)
-    there = shifter(widen(clean, times), times * sample_rate, semitones)
-    return narrow(shifter(there, times * sample_rate, -semitones), times, clean.shape[1])
+    there = _shift(widen(clean, times), times * sample_rate, semitones, shifter)
+    return narrow(_shift(there, times * sample_rate, -semitones, shifter), times, clean.shape[1])
 
 
 def one_way(clean: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> tuple[Waveform, Waveform]:
@@ -80,7 +80,14 @@ def one_way(clean: Waveform, sample_rate: int, semitones: float, shifter: Shifte
 def shift_wide(waveform: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> Waveform:
     """Shift at a multiple of the rate, where no shifter has to know what happens at its upper end; same shape."""
     times = oversampling(semitones)
-    return narrow(shifter(widen(waveform, times), times * sample_rate, semitones), times, waveform.shape[1])
+    return narrow(_shift(widen(waveform, times), times * sample_rate, semitones, shifter), times, waveform.shape[1])
+
+
+def _shift(waveform: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> Waveform:
+    shifted = shifter(waveform, sample_rate, semitones)
+    if shifted.shape != waveform.shape:
+        raise ValueError(f"a shifter made {shifted.shape} of {waveform.shape}")
+    return shifted
 
 
 def widen(waveform: Waveform, times: int) -> Waveform:

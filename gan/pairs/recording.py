@@ -183,6 +183,9 @@ def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[
             # A shifter is somebody else's code; what it cannot shift is not worth the other recordings.
             reasons.append(f"{name} cannot shift it by {semitones:+g} ({type(error).__name__}: {error})")
             continue
+        if not np.isfinite(source).all():
+            reasons.append(f"{name} gave samples that are no numbers at {semitones:+g}")
+            continue
         takes.append(_Take(semitones, name, fitted(source[:, inside], samples), fitted(target[:, inside], samples), {}))
     return _checked(takes, settings, reasons)
 
@@ -207,10 +210,6 @@ def _checked(takes: list[_Take], settings: PairSettings, reasons: list[str]) -> 
     """Bring all pairs of a piece to one level at which none clips, and drop those that fail a check."""
     # One gain for all: the pairs share their target.
     peak = max((float(np.abs(side).max()) for take in takes for side in (take.source, take.target)), default=0.0)
-    if not np.isfinite(peak):
-        bad = next(take for take in takes if not np.isfinite(take.source).all())
-        reason = f"{bad.shifter} gave samples that are no numbers at {bad.semitones:+g}"
-        return _checked([take for take in takes if take is not bad], settings, [*reasons, reason])
     gain = np.float32(min(1.0, HIGHEST / peak)) if peak else np.float32(1)
     good = []
     for take in takes:
