@@ -35,7 +35,7 @@ STAGES = {"stage 1": "stage1", "stage 2": "stage2", "stage 3": "stage3"}
 BEFORE = {"stage2": "stage1", "stage3": "stage2"}
 LAST = list(STAGES)[-1]
 SEMITONES = ("-12", "-7", "0", "7", "12")
-# With this seed one speaker with one clip (kerstin) is for validation; two speakers, a singer and a cello are trained on.
+# With this seed kerstin, a speaker with one clip, validates; two speakers, a singer and a cello are trained on.
 SEED = "13"
 # Nobody of these is trained on: a woman and a man who speak, a man who sings.
 TEST = ("sms_female", "sms_male", "vignesh")

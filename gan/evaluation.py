@@ -59,8 +59,9 @@ class Validation:
             listen: how many clips to give back.
 
         Returns:
-            Mean of every measure over the clips, and the same of the unrepaired input as "<measure>_baseline"; and, on
-            the first process, the first clips.
+            Mean of every measure over the shifted clips, and the same of the unrepaired input as "<measure>_baseline";
+            over the clips that were not shifted, where all that is done is harm, as "<measure>_unshifted"; and, on the
+            first process, the first clips.
         """
         mine = range(accelerator.process_index, len(self.records), accelerator.num_processes)
         rows, clips = [], []
@@ -68,11 +69,11 @@ class Validation:
         generator.eval()
         for place in tqdm(mine, desc="validate", leave=False, disable=not accelerator.is_main_process):
             clip = self._work(generator, self.records[place], accelerator.device)
-            rows.append(self._measure(clip))
+            rows.append((self.records[place].semitones != 0, self._measure(clip)))
             if place < listen * accelerator.num_processes:
                 clips.append(clip)
         generator.train(was_training)
-        return mean_of(gather_object(rows)), clips[:listen]
+        return _means(gather_object(rows)), clips[:listen]
 
     def _work(self, generator: nn.Module, record: PairRecord, device: torch.device) -> Clip:
         samples = min(self.samples, record.samples)
@@ -88,6 +89,14 @@ class Validation:
             self._baseline[clip.name] = measure_pair(clip.source, clip.target, self.sample_rate)
         values = measure_pair(clip.output, clip.target, self.sample_rate)
         return values | {f"{name}_baseline": value for name, value in self._baseline[clip.name].items()}
+
+
+def _means(rows: Sequence[tuple[bool, Mapping[str, float]]]) -> dict[str, float]:
+    shifted, unshifted = ([row for was_shifted, row in rows if was_shifted is kind] for kind in (True, False))
+    if not shifted or not unshifted:
+        return mean_of(shifted or unshifted)
+    harm = {f"{name}_unshifted": value for name, value in mean_of(unshifted).items() if "_baseline" not in name}
+    return mean_of(shifted) | harm
 
 
 def waveforms(clip: Clip) -> Iterator[tuple[str, Waveform]]:

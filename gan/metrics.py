@@ -4,7 +4,7 @@ SI-SDR is kept for "do no harm" only: of audio that was shifted there and back i
 100 microseconds ruin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -71,7 +71,7 @@ def log_spectral_distances(output: torch.Tensor, target: torch.Tensor, sample_ra
     return values
 
 
-def mean_of(rows: list[Mapping[str, float]]) -> dict[str, float]:
+def mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Average rows of measurements by name."""
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 

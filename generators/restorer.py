@@ -25,8 +25,8 @@ class Restorer(nn.Module):
         stem: channels of one more stage around all, a convolution of 7 and a stride of 2: half the cost at nearly
             the same parameters; null for none.
         upsample: "nearest" or "transposed", see generators.convolution.Up.
-        identity: add the input to the output instead of bounding it with tanh, and start as the identity. A network that
-            trains for 100k steps does worse with it; one that trains for minutes needs it.
+        identity: add the input to the output instead of bounding it with tanh, and start as the identity. Networks that
+            train for 100k steps are said to do worse with it; one that trains for minutes needs it.
 
     Raises:
         ModelError: lists that do not fit each other.
