@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from page import Content, Example, Player, read_credits, render, write_page
+from page import Content, Example, Player, read_credits, render
 from pictures import curve, loss_curves, spectrograms
 from scores import BASELINE, Score, compare, headline, shifted
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from gan.audio import AudioError, read, write
 from gan.data.dataset import select
 from gan.data.manifest import ManifestError, PairRecord, read_manifest
+from gan.files import write_text
 from gan.inspection import inspect
 from gan.journal import read_journal
 from gan.metrics import measure_pair
@@ -66,7 +67,7 @@ def main() -> int:
         with step(6, "Measure", times):
             scores = measure(records)
         with step(7, f"Write {PAGE.relative_to(ROOT)}", times):
-            write_page(PAGE, render(content(records, scores, times)))
+            write_text(PAGE, render(content(records, scores, times)))
     except (DemoError, AudioError, ManifestError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,6 @@
 """The demo's page: one self-contained HTML file with players, pictures and figures."""
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -78,19 +77,6 @@ def render(content: Content) -> str:
         meanings="\n".join(_meaning(name) for name in _columns(content)),
         credits="\n".join(_credit(credit) for credit in content.credits),
     )
-
-
-def write_page(path: Path, html: str) -> None:
-    """Write the page beside its final name and move it there whole; an older page stays until then."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(html)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_credits(licences: str, files: set[str]) -> list[Credit]:

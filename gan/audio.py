@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from gan.containers import FORMATS, LARGEST, AudioError, find_audio, is_cut_short, similar_subtype
+from gan.files import PARTIAL
 from gan.resampling import StreamResampler, Waveform, resample, resampled_length
 
 __all__ = [
@@ -30,8 +31,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-PARTIAL = ".partial"
 
 
 class Reader:
@@ -219,6 +218,9 @@ class Writer:
             self._discard()
             what = f"{self._subtype or self._format} at {sample_rate} Hz with {channels} channels"
             raise AudioError(f"{path}: cannot be written as {what}") from error
+        except BaseException:  # a signal before the file is handed over
+            self._discard()
+            raise
 
     def __enter__(self) -> Self:
         return self

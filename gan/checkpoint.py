@@ -91,7 +91,7 @@ def save(run: Path, step: int, state: State, processes: Processes) -> Path:
     if processes.is_main_process:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
-        _sync(final.parent)
+        store.sync(final.parent)
         point(run / "latest", final)
     processes.wait_for_everyone()
     return final
@@ -181,22 +181,14 @@ def _save_parts(folder: Path, step: int, state: State) -> None:
         (folder / "critics").mkdir()
         file = folder / "critics" / "weights.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in state.critics.state_dict().items()}, file)
-        _sync(file)
+        store.sync(file)
         training["critics_optimiser"] = state.critics_optimiser.state_dict()
     _save_tensors(training, folder / "training.pt")
 
 
 def _save_tensors(values: Mapping[str, Any], file: Path) -> None:
     torch.save(dict(values), file)
-    _sync(file)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    store.sync(file)
 
 
 def _random_state() -> dict[str, Any]:

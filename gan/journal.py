@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.files import write_text
+
 
 def read_journal(run: Path) -> list[dict[str, Any]]:
     """Read a run's lines: {"kind": "train" or "validation", "step": int, "seconds": float, "values": {name: number}}.
@@ -40,9 +42,7 @@ class Journal:
 
         kept = [entry for entry in read_journal(run) if entry["step"] <= step]
         file = run / "journal.jsonl"
-        partial = run / "journal.jsonl.partial"
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-        partial.replace(file)
+        write_text(file, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._file = file.open("a")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
         before = kept[-1]["seconds"] if kept else 0.0

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gan.config import Config, ConfigError, difference
+from gan.files import write_text
 
 PACKAGES = ("torch", "torchaudio", "accelerate", "transformers", "vector-quantize-pytorch", "numpy", "python-stretch")
 
@@ -33,10 +34,8 @@ def open_run(folder: Path, config: Config) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty and holds no run: choose another --folder")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "provenance.json").write_text(json.dumps(provenance(), indent=1) + "\n")
-    partial = folder / "config.yaml.partial"
-    partial.write_text(resolved)
-    partial.replace(file)
+    write_text(folder / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
+    write_text(file, resolved)
 
 
 def provenance() -> dict[str, Any]:

@@ -45,7 +45,7 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
         words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
         (partial / DESCRIPTION).write_text(yaml.safe_dump(words, sort_keys=False))
         for file in partial.iterdir():
-            _sync(file)
+            sync(file)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except BaseException:
@@ -127,6 +127,15 @@ def resolve(path: Path) -> Path:
     raise ModelError(f"{path} {kind}: name a run, a checkpoint or a folder with {DESCRIPTION}")
 
 
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder's entries, before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _build(file: Path, words: Mapping[str, Any], trust: bool) -> nn.Module:
     room, _, name = words["class_path"].rpartition(".")
     if not trust and not room.startswith("generators."):
@@ -141,14 +150,6 @@ def _build(file: Path, words: Mapping[str, Any], trust: bool) -> nn.Module:
         return kind(**(words.get("init_args") or {}))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{file} gives {name} arguments that it does not take: {_line(error)}") from error
-
-
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _line(error: Exception) -> str:

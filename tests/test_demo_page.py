@@ -148,16 +148,6 @@ def test_the_table_has_the_baseline_and_marks_what_got_worse(content: page.Conte
     assert "<td>2</td><td>2.000</td><td>1.850</td><td>2.150</td>" in html, "the row of one shift"
 
 
-def test_an_older_page_stays_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "index.html"
-    page.write_page(target, "old")
-    monkeypatch.setattr(page.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
-    with pytest.raises(OSError, match="no space left"):
-        page.write_page(target, "new")
-    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
-    assert target.read_text() == "old"
-
-
 def test_credits_come_from_the_licence_table() -> None:
     table = (ROOT / "demo/clips/LICENCES.md").read_text()
     clips = {p.name for p in (ROOT / "demo/clips").glob("*/*.flac")}

@@ -1,17 +1,17 @@
 """The manifest of a folder of pairs: one JSON line a pair, manifest.jsonl, paths relative to the folder."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from gan.files import write_text
+
 Direction = Literal["there_and_back", "one_way"]
 Split = Literal["train", "validation", "test"]
 
 MANIFEST = "manifest.jsonl"
-PARTIAL = ".partial"
 
 
 class ManifestError(ValueError):
@@ -103,21 +103,3 @@ def write_manifest(folder: Path, records: Iterable[PairRecord]) -> None:
         OSError: the folder is not there or cannot be written to, or the disk is full.
     """
     write_text(folder / MANIFEST, "".join(json.dumps(asdict(record), sort_keys=True) + "\n" for record in records))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is whole or not there: to a ".partial" name, synced, then renamed.
-
-    Raises:
-        OSError: it cannot be written; what stood there before is untouched.
-    """
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from gan.audio import find_audio
-from gan.data.manifest import PairRecord, write_manifest, write_text
+from gan.data.manifest import PairRecord, write_manifest
+from gan.files import write_text
 from gan.pairs.recording import Outcome, make_recording
 from gan.pairs.settings import PairSettings, claim
 from gan.pairs.shift import PairError, load_shifter

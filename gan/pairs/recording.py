@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gan.audio import AudioError, Reader, Waveform, resample, resampled_length, write
-from gan.data.manifest import PairRecord, write_text
+from gan.data.manifest import PairRecord
+from gan.files import write_text
 from gan.pairs.check import MOST_CLIPPED, SILENT, check_pair, clipped_share, objection
 from gan.pairs.pieces import Piece, even_borders, read_pieces
 from gan.pairs.procedure import one_way, there_and_back

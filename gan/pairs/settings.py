@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from gan.data.manifest import Direction, write_text
+from gan.data.manifest import Direction
+from gan.files import write_text
 from gan.pairs.shift import PairError
 
 SETTINGS = "pairs.json"
