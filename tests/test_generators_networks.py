@@ -144,18 +144,18 @@ def test_one_batch_can_be_learned(name: str) -> None:
     torch.manual_seed(0)
     network = SMALL[name]()
     assert isinstance(network, Generator)
-    target = clip(6000)
+    target = clip(2000)
     pair = Pair(target.roll(3, dims=-1) * 0.5, target, 48_000)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
     losses = []
-    for _ in range(80):
+    for _ in range(200):
         estimate = network(pair)
         loss = (estimate.output - estimate.target).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.1 * losses[0]
 
 
 @pytest.mark.parametrize("name", SMALL)
