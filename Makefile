@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Nothing here asks a model hub: what it needs is in the repository or in the package registry.
 export HF_HUB_OFFLINE := 1
+# Threads that wait by sleeping: spinning ones make a step five times as long when another program wants the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help install demo test lint constraints clean
 
