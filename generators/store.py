@@ -4,6 +4,8 @@ generator.yaml    format: 1
                   class_path: generators.restorer.Restorer
                   init_args: {...}
                   sample_rate: 48000          Hz
+
+An argument that is itself a part (a codec's bottleneck) has a class_path and init_args of its own.
 """
 
 import os
@@ -23,6 +25,8 @@ from generators.contract import ModelError
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "generator.yaml"
 FORMAT = 1
+LONGEST_DESCRIPTION = 1_000_000  # bytes
+HIGHEST_RATE = 10_000_000  # Hz
 
 
 def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
@@ -46,8 +50,7 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
         (partial / DESCRIPTION).write_text(yaml.safe_dump(words, sort_keys=False))
         for file in partial.iterdir():
             sync(file)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        _put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -61,11 +64,18 @@ def load(folder: Path, *, trust: bool = False) -> nn.Module:
         trust: build classes from outside the `generators` package too, which runs their module's code.
 
     Raises:
-        ModelError: a file is missing or damaged, the class is unknown or not trusted, or weights do not fit or are not
-            finite.
+        ModelError: a file is missing or damaged, the class is unknown or not trusted, its sample rate is none, or
+            weights do not fit or are not finite.
     """
     words = describe(folder)
-    module = _build(folder / DESCRIPTION, words, trust)
+    file = folder / DESCRIPTION
+    try:
+        module = _build(words, trust)
+    except ModelError as error:
+        raise ModelError(f"{file} {error}") from error
+    except RecursionError as error:
+        raise ModelError(f"{file} names parts within parts without end") from error
+    _check_rate(file, module, words.get("sample_rate"))
     load_weights(folder, module)
     return module.eval()
 
@@ -78,13 +88,15 @@ def describe(folder: Path) -> dict[str, Any]:
     """
     file = folder / DESCRIPTION
     try:
+        if file.stat().st_size > LONGEST_DESCRIPTION:
+            raise ValueError("it is far too long")
         words = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelError(f"{folder} is no model folder: cannot read {DESCRIPTION} ({_line(error)})") from error
     if not isinstance(words, dict) or not isinstance(words.get("class_path"), str):
         raise ModelError(f"{file} names no class_path: it is not a model's description")
     if words.get("format") != FORMAT:
-        raise ModelError(f"{file} has format {words.get('format')!r}, this version reads {FORMAT}: update unshift")
+        raise ModelError(f"{file} has format {_line(words.get('format'))}, this version reads {FORMAT}: update unshift")
     return words
 
 
@@ -136,21 +148,67 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _build(file: Path, words: Mapping[str, Any], trust: bool) -> nn.Module:
-    room, _, name = words["class_path"].rpartition(".")
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Let a whole new folder take an old one's place; the old one is gone only after that."""
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _build(words: Mapping[str, Any], trust: bool) -> nn.Module:
+    """Build what a description names, its parts first.
+
+    Raises:
+        ModelError: it cannot be; the message goes on from the description's name.
+    """
+    path, arguments = words.get("class_path"), words.get("init_args") or {}
+    if not isinstance(path, str) or not path.isprintable():
+        raise ModelError(f"names {_line(path)}, which is no class path")
+    if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
+        raise ModelError(f"gives {path} init_args that are not names with values")
+    room, _, name = path.rpartition(".")
     if not trust and not room.startswith("generators."):
-        raise ModelError(f"{file} wants to run {words['class_path']}: use --trust if you know where it is from")
+        raise ModelError(f"wants to run {path}: use --trust if you know where it is from")
     try:
         kind = getattr(import_module(room), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(f"{file} names the class {words['class_path']}, which is not to be had here") from error
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ModelError(f"names the class {path}, which is not to be had here") from error
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ModelError(f"{file} names {words['class_path']}, which is no network")
+        raise ModelError(f"names {path}, which is no network")
+    parts = {key: _build_parts(value, trust) for key, value in arguments.items()}
     try:
-        return kind(**(words.get("init_args") or {}))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{file} gives {name} arguments that it does not take: {_line(error)}") from error
+        return kind(**parts)
+    except Exception as error:  # whatever a class says to arguments that nobody has checked
+        raise ModelError(f"gives {name} arguments that it does not take: {_line(error)}") from error
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _build_parts(value: Any, trust: bool) -> Any:
+    if isinstance(value, dict):
+        if "class_path" in value:
+            return _build(value, trust)
+        return {key: _build_parts(one, trust) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_build_parts(one, trust) for one in value]
+    return value
+
+
+def _check_rate(file: Path, module: nn.Module, told: Any) -> None:
+    if not hasattr(module, "sample_rate") and told is None:
+        return
+    rate = getattr(module, "sample_rate", None)
+    if type(rate) is not int or not 1 <= rate <= HIGHEST_RATE:
+        raise ModelError(f"{file} gives the network the sample rate {_line(rate)}: it is in Hz, 1 to {HIGHEST_RATE}")
+    if rate != told:
+        raise ModelError(f"{file} says sample_rate {_line(told)}, but its network works at {rate} Hz")
+
+
+def _line(what: Any) -> str:
+    return " ".join((str(what) or type(what).__name__).split())[:300]

@@ -70,6 +70,25 @@ def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
         "no network": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="generators.contract.Pair"),
         "stranger": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="subprocess.Popen"),
         "arguments": lambda folder: rewrite(folder / store.DESCRIPTION, init_args={"wdth": 3}),
+        "arguments that are no words": lambda folder: rewrite(folder / store.DESCRIPTION, init_args=[1, 2]),
+        "names that are no words": lambda folder: rewrite(folder / store.DESCRIPTION, init_args={1: 2}),
+        "division by zero": lambda folder: rewrite(
+            folder / store.DESCRIPTION, init_args={"channels": [2, 3], "strides": [0]}
+        ),
+        "types": lambda folder: rewrite(folder / store.DESCRIPTION, init_args={"channels": "ab", "strides": None}),
+        "class path of lines": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="generators.a\nb.C"),
+        "no module": lambda folder: rewrite(folder / store.DESCRIPTION, class_path="generators..C"),
+        "rate of none": lambda folder: rewrite(folder / store.DESCRIPTION, sample_rate=None),
+        "another rate": lambda folder: rewrite(folder / store.DESCRIPTION, sample_rate=16_000),
+        "deep": lambda folder: (folder / store.DESCRIPTION).write_text("[" * 100_000),
+        "endless": lambda folder: (folder / store.DESCRIPTION).write_text(
+            "&a\nformat: 1\nclass_path: generators.restorer.Restorer\ninit_args: {channels: *a}\n"
+        ),
+        "long": lambda folder: (folder / store.DESCRIPTION).write_text("a: " + "b" * 2_000_000),
+        "a number beyond all": lambda folder: (folder / store.DESCRIPTION).write_text("a: " + "9" * 10_000),
+        "a stranger as a part": lambda folder: rewrite(
+            folder / store.DESCRIPTION, init_args={"channels": {"class_path": "subprocess.Popen", "init_args": {}}}
+        ),
         "other shape": lambda folder: rewrite(
             folder / store.DESCRIPTION, init_args={"channels": [3, 4], "strides": [4]}
         ),
@@ -82,6 +101,14 @@ def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
             store.load(folder)
         assert "\n" not in str(caught.value), name
         assert str(tmp_path) in str(caught.value), name
+
+
+@pytest.mark.parametrize("rate", [0, -48_000, True, 48_000.0, "48000", None, 10**12])
+def test_a_rate_that_is_none_is_refused(tmp_path: Path, rate: object) -> None:
+    saved(tmp_path)
+    rewrite(tmp_path / store.DESCRIPTION, init_args=SPEC["init_args"] | {"sample_rate": rate}, sample_rate=rate)
+    with pytest.raises(ModelError, match=r"sample.rate"):
+        store.load(tmp_path)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
