@@ -238,3 +238,22 @@ def test_bf16_stays_near_fp32(pairs: Path, tmp_path: Path) -> None:
         run = run_stage(1, tmp_path / name, pairs, "--steps", "2", *more)
         ends[name] = read_journal(run)[-1]["values"]["mel"]
     assert ends["bf16"] == pytest.approx(ends["fp32"], rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of the compiler's own imports
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex:UserWarning")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on this machine")
+def test_compiling_changes_no_result(pairs: Path, tmp_path: Path) -> None:
+    runs = [
+        run_stage(1, tmp_path / word, pairs, "--steps", "3", "--rhythm.journal", "1", "--compile", word)
+        for word in ("false", "true")
+    ]
+    plain, compiled = (
+        [e["values"] for e in read_journal(run) if e["kind"] == "train"]
+        for run in runs
+    )
+    assert [e["loss/total"] for e in compiled] == pytest.approx([e["loss/total"] for e in plain], rel=1e-5)
+    assert [e["norm/generator"] for e in compiled] == pytest.approx([e["norm/generator"] for e in plain], rel=1e-4)
+    one, other = (tensors_of(checkpoint.folder_of(run, 3)) for run in runs)
+    assert one.keys() == other.keys(), "a compiled module's names are its own"
