@@ -114,8 +114,12 @@ def initialise(recipe: Recipe, origin: Initialise) -> None:
         ModelError, CheckpointError: they cannot be read.
     """
     folder = store.resolve(Path(origin.folder))
-    if "generator" in origin.parts:
-        store.load_weights(folder, recipe.generator)
+    for part in origin.parts:
+        whole, _, name = part.partition(".")
+        if whole == "generator":
+            store.load_weights(folder, recipe.generator, name)
+        elif part != "critics":
+            raise ConfigError(f"initialise.parts names {part!r}: generator, generator.<a part of it> or critics")
     if "critics" in origin.parts:
         if recipe.adversary is None:
             raise ConfigError("initialise.parts names critics, but the recipe has no adversary: take them out")
@@ -134,6 +138,9 @@ def freeze(generator: nn.Module, prefixes: list[str]) -> None:
             raise ConfigError(f"frozen names {prefix!r}, but no parameter of the generator begins so")
         for parameter in named:
             parameter.requires_grad_(False)
+        for name, module in generator.named_modules():
+            if name.startswith(prefix):
+                module.eval()
     if not any(p.requires_grad for p in generator.parameters()):
         raise ConfigError("nothing of the generator is left to learn: name fewer prefixes under frozen")
 

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from gan.adversarial import AdversarialLoss, FeatureMatching
 from gan.schedule import Rate
+from gan.weighing import Ramp
 
 OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -89,11 +90,12 @@ class Initialise:
 
     Attributes:
         folder: a run, a checkpoint or a generator's folder; of a run the best checkpoint, of a checkpoint the average.
-        parts: "generator", or "generator" and "critics" (then folder is a run or a checkpoint).
+        parts: "generator", or some of its parts ("generator.encoder"; the rest starts fresh, and may be of another
+            kind); "critics" (then folder is a run or a checkpoint).
     """
 
     folder: str
-    parts: list[Literal["generator", "critics"]] = field(default_factory=lambda: cast(Any, ["generator"]))
+    parts: list[str] = field(default_factory=lambda: ["generator"])
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,12 @@ class Recipe:
         optimiser: of the generator.
         terms: the losses on an estimate, by name.
         weights: of every loss, by name: the terms, the generator's penalties, and with an adversary "adversarial" and
-            "feature_matching".
+            "feature_matching". A number, or a ramp: {first: 0, last: 0.1, steps: 5000}.
         rate: factor on the learning rates as a function of the step.
         adversary: the critics; null for none.
         initialise: where the weights come from; null for a fresh start.
-        frozen: parts of the generator that do not learn, as prefixes of parameter names.
+        frozen: parts of the generator that do not learn, as prefixes of parameter names; a part frozen whole works as
+            it will in use, without dropout.
         average: decay of the exponential moving average of the generator's weights; 0 for none.
         clip: largest norm of the generator's gradient.
         precision: of the generator's forward pass; losses and critics stay in fp32.
@@ -151,7 +154,7 @@ class Recipe:
     generator: nn.Module
     optimiser: OptimiserFactory
     terms: dict[str, nn.Module]
-    weights: dict[str, float]
+    weights: dict[str, float | Ramp]
     rate: Rate
     adversary: Adversary | None = None
     initialise: Initialise | None = None
@@ -177,8 +180,15 @@ class Config:
         return cast(str, self.parser.dump(self.values))
 
     def build(self) -> Recipe:
-        """Build every part. Seed the random state before: weights are drawn here."""
-        built = self.parser.instantiate(self.values)
+        """Build every part. Seed the random state before: weights are drawn here.
+
+        Raises:
+            ConfigError: a part does not take its arguments.
+        """
+        try:
+            built = self.parser.instantiate(self.values)
+        except (ArgumentError, ValueError) as error:
+            raise ConfigError(" ".join(str(error).split())) from error
         return Recipe(**{name: built[name] for name in Recipe.__dataclass_fields__})
 
     def part(self, name: str) -> dict[str, Any]:

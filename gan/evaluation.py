@@ -65,14 +65,15 @@ class Validation:
         """
         mine = range(accelerator.process_index, len(self.records), accelerator.num_processes)
         rows, clips = [], []
-        was_training = generator.training
+        modes = {module: module.training for module in generator.modules()}  # frozen parts are in eval mode for good
         generator.eval()
         for place in tqdm(mine, desc="validate", leave=False, disable=not accelerator.is_main_process):
             clip = self._work(generator, self.records[place], accelerator.device)
             rows.append((self.records[place].semitones != 0, self._measure(clip)))
             if place < listen * accelerator.num_processes:
                 clips.append(clip)
-        generator.train(was_training)
+        for module, training in modes.items():
+            module.training = training
         return _means(gather_object(rows)), clips[:listen]
 
     def _work(self, generator: nn.Module, record: PairRecord, device: torch.device) -> Clip:

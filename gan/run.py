@@ -25,13 +25,15 @@ def open_run(folder: Path, config: Config) -> None:
     """
     resolved = config.dump()
     file = folder / "config.yaml"
-    if file.exists():
+    begun = any((folder / name).exists() for name in ("journal.jsonl", "checkpoints"))
+    if file.exists() and begun:
         if lines := difference(file.read_text(), resolved):
             raise ConfigError(
                 f"{folder} holds a run with another configuration ({'; '.join(lines)}): choose another --folder"
             )
         return
-    if folder.exists() and any(folder.iterdir()):
+    # A run that stopped before its first step, at a mistake in its configuration, may start with another.
+    if folder.exists() and not file.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty and holds no run: choose another --folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "provenance.json", json.dumps(provenance(), indent=1) + "\n")

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics, Example, Gradients, refuse_non_finite
 from gan.losses import Term
-from gan.weighing import weigh
+from gan.weighing import Weights, weigh, weights_at
 from generators.contract import Estimate, Generator, Pair
 
 
@@ -33,7 +33,7 @@ class Step:
         generator: wrapped for several processes where there are several.
         optimiser: of the generator.
         terms: losses on an estimate, by name.
-        weights: of every loss, by name.
+        weights: of every loss, by name, as numbers or ramps.
         gradients: how gradients travel.
         critics: and when they take part; None for none.
         timetable: see critics.
@@ -44,7 +44,7 @@ class Step:
     generator: nn.Module
     optimiser: Optimizer
     terms: Mapping[str, nn.Module]
-    weights: Mapping[str, float]
+    weights: Weights
     gradients: Gradients
     critics: Critics | None = None
     timetable: Timetable | None = None
@@ -68,6 +68,7 @@ class Step:
         # With one micro-batch its estimate serves learning and judging. With more, keeping every graph would cost the
         # memory that accumulation saves, and the critics must have learned from the whole batch before they judge.
         shared = self._estimate(pairs[0]) if len(pairs) == 1 else None
+        weights = weights_at(self.weights, step)
         facts: dict[str, Tensor] = {}
         if self.critics and self.timetable and self.timetable.learns(step):
             facts |= self.critics.learn(self._examples(pairs, shared), len(pairs))
@@ -76,7 +77,7 @@ class Step:
             with self.gradients.held_back(self.generator, wait=number < len(pairs)):
                 estimate = shared or self._estimate(pair)
                 losses = self._losses(estimate, step)
-                total = weigh(losses, self.weights, self._silent(step)) / len(pairs)
+                total = weigh(losses, weights, self._silent(step)) / len(pairs)
                 self.gradients.backward(total)
             said = {f"loss/{name}": loss.detach() / len(pairs) for name, loss in losses.items()}
             said |= {f"fact/{name}": fact.detach() / len(pairs) for name, fact in estimate.facts.items()}

@@ -100,8 +100,13 @@ def describe(folder: Path) -> dict[str, Any]:
     return words
 
 
-def load_weights(folder: Path, module: nn.Module) -> None:
+def load_weights(folder: Path, module: nn.Module, part: str = "") -> None:
     """Fill a module with a folder's weights, all of them, by name.
+
+    Args:
+        folder: a generator's own.
+        module: what is filled.
+        part: only the part of this name is filled, as "encoder" or "decoder.layers.0".
 
     Raises:
         ModelError: the file is missing or damaged, or its tensors are of another network or not finite.
@@ -111,6 +116,12 @@ def load_weights(folder: Path, module: nn.Module) -> None:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights {file}: {_line(error)}") from error
+    if part:
+        try:
+            module = module.get_submodule(part)
+        except AttributeError as error:
+            raise ModelError(f"the network has no part {part!r}") from error
+        state = {name.removeprefix(f"{part}."): x for name, x in state.items() if name.startswith(f"{part}.")}
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ModelError(f"{file} holds numbers that are not finite ({name}): take an earlier checkpoint")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from gan.config import Config, ConfigError, difference, load
-from gan.weighing import check_weights
+from gan.weighing import check_weights, weights_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 STAGES = sorted([*RECIPES.glob("stage*.yaml"), *RECIPES.glob("tiny/stage*.yaml")])
@@ -50,6 +50,13 @@ def test_dots_override_and_parts_come_by_path() -> None:
     assert [recipe.adversary.judges(step) for step in (6, 7)] == [False, True]
     assert config.part("generator")["class_path"].startswith("generators.")
     assert yaml.safe_load(config.dump())["terms"]["mel"]["init_args"]["sample_rate"] == 8000
+
+
+def test_a_weight_can_be_a_ramp() -> None:
+    weights = read("--weights.mel", "{first: 1.0, last: 3.0, steps: 4}", "--weights.waveform", "2").build().weights
+    found = [weights_at(weights, step) for step in (0, 1, 4, 99)]
+    assert [at["mel"] for at in found] == [1.0, 1.5, 3.0, 3.0]
+    assert {at["waveform"] for at in found} == {2.0}
 
 
 def test_a_dump_reads_back_as_itself(tmp_path: Path) -> None:

@@ -171,6 +171,9 @@ def test_another_configuration_in_the_same_folder_stops_with_the_difference(pair
     run_stage(1, tmp_path / "run", pairs, "--steps", "2")
     with pytest.raises(ConfigError, match=r"-seed: 0; \+seed: 1"):
         run_stage(1, tmp_path / "run", pairs, "--steps", "2", "--seed", "1")
+    with pytest.raises(ConfigError, match="no parameter"):
+        run_stage(1, tmp_path / "mistaken", pairs, "--steps", "2", "--frozen", "[nothing]")
+    assert run_stage(1, tmp_path / "mistaken", pairs, "--steps", "2").exists(), "a mistake can be mended"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").touch()
     with pytest.raises(ConfigError, match="not empty"):
@@ -194,6 +197,7 @@ def test_a_complete_run_is_left_alone(pairs: Path, tmp_path: Path) -> None:
         (["--data.batch", "3", "--data.accumulate", "2"], "multiple of 2"),
         (["--data.pairs", "nowhere"], "nowhere"),
         (["--initialise.folder", "nowhere"], "nowhere"),
+        (["--weights.mel", "{first: 0, last: 1, steps: 0}"], "one step at least"),
         (["--data.semitones", "[5]"], "shift of"),
     ],
 )
@@ -232,6 +236,18 @@ def test_frozen_parts_do_not_move(pairs: Path, tmp_path: Path) -> None:
     assert moved == {"leave", "leave_norm", "norm"}
 
 
+def test_a_part_alone_is_taken_over(pairs: Path, tmp_path: Path) -> None:
+    one = run_stage(1, tmp_path / "one", pairs, "--steps", "2", "--average", "0")
+    parts = ("--initialise.folder", str(one), "--initialise.parts", "[generator.enter]", "--seed", "5")
+    two = run_stage(1, tmp_path / "two", pairs, "--steps", "2", "--average", "0", *parts, "--frozen", "[enter]")
+    first, second = (load_file(run / "latest" / "generator" / "weights.safetensors") for run in (one, two))
+    same = {name.split(".")[0] for name in first if torch.equal(first[name], second[name])}
+    assert same == {"enter"}
+    for wrong, words in (("generators", "generator.<a part"), ("generator.nobody", "no part 'nobody'")):
+        with pytest.raises(ValueError, match=words):
+            run_stage(1, tmp_path / "three", pairs, *parts[:2], "--initialise.parts", f"[{wrong}]")
+
+
 def test_bf16_stays_near_fp32(pairs: Path, tmp_path: Path) -> None:
     ends = {}
     for name, more in (("fp32", []), ("bf16", ["--precision", "bf16"])):
@@ -249,10 +265,7 @@ def test_compiling_changes_no_result(pairs: Path, tmp_path: Path) -> None:
         run_stage(1, tmp_path / word, pairs, "--steps", "3", "--rhythm.journal", "1", "--compile", word)
         for word in ("false", "true")
     ]
-    plain, compiled = (
-        [e["values"] for e in read_journal(run) if e["kind"] == "train"]
-        for run in runs
-    )
+    plain, compiled = ([e["values"] for e in read_journal(run) if e["kind"] == "train"] for run in runs)
     assert [e["loss/total"] for e in compiled] == pytest.approx([e["loss/total"] for e in plain], rel=1e-5)
     assert [e["norm/generator"] for e in compiled] == pytest.approx([e["norm/generator"] for e in plain], rel=1e-4)
     one, other = (tensors_of(checkpoint.folder_of(run, 3)) for run in runs)
