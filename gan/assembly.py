@@ -130,17 +130,17 @@ def freeze(generator: nn.Module, prefixes: list[str]) -> None:
     """Let the parameters whose names begin with a prefix learn no more.
 
     Raises:
-        ConfigError: a prefix that no parameter has, or nothing left to learn.
+        ConfigError: a prefix that nothing has, or nothing left to learn.
     """
     for prefix in prefixes:
-        named = [p for name, p in generator.named_parameters() if name.startswith(prefix)]
-        if not named:
+        parameters = [p for name, p in generator.named_parameters() if name.startswith(prefix)]
+        modules = [module for name, module in generator.named_modules() if name.startswith(prefix)]
+        if not parameters and not modules:
             raise ConfigError(f"frozen names {prefix!r}, but no parameter of the generator begins so")
-        for parameter in named:
+        for parameter in parameters:
             parameter.requires_grad_(False)
-        for name, module in generator.named_modules():
-            if name.startswith(prefix):
-                module.eval()
+        for module in modules:  # what learns without parameters, as codebooks do by moving averages, learns in training
+            module.eval()
     if not any(p.requires_grad for p in generator.parameters()):
         raise ConfigError("nothing of the generator is left to learn: name fewer prefixes under frozen")
 
