@@ -19,10 +19,10 @@ from scores import BASELINE, Score, compare, headline, shifted
 from tqdm import tqdm
 
 from gan.audio import AudioError, read, write
+from gan.cli.inspection import inspect
 from gan.data.dataset import select
 from gan.data.manifest import ManifestError, PairRecord, read_manifest
 from gan.files import write_text
-from gan.inspection import inspect
 from gan.journal import read_journal
 from gan.metrics import measure_pair
 

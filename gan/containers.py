@@ -1,6 +1,7 @@
 """What is to be known of audio containers: their endings, what they hold, how libsndfile tells of damage."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 # File endings and the container that libsndfile writes for them.
@@ -24,7 +25,7 @@ class AudioError(ValueError):
     """An audio file cannot be read or written; the message is one line that names the file."""
 
 
-def find_audio(folder: Path) -> list[Path]:
+def find_audio(folder: Path, endings: Collection[str] = tuple(FORMATS)) -> list[Path]:
     """List the audio files below a folder by their endings, sorted; hidden files and folders are left out.
 
     Raises:
@@ -39,13 +40,13 @@ def find_audio(folder: Path) -> list[Path]:
         # A link that leads back up would never end.
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
-            found += [Path(parent, name) for name in files if _is_audio(name)]
+            found += [Path(parent, name) for name in files if _ends(name, endings)]
         seen.add(real)
     return sorted(found)
 
 
-def _is_audio(name: str) -> bool:
-    return not name.startswith(".") and any(name.lower().endswith(ending) for ending in FORMATS)
+def _ends(name: str, endings: Collection[str]) -> bool:
+    return not name.startswith(".") and name.lower().endswith(tuple(endings))
 
 
 def similar_subtype(container: str, like_container: str, like_subtype: str) -> str | None:

@@ -1,24 +1,42 @@
-"""Text files that are whole or not there."""
+"""Files that are whole or not there."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 PARTIAL = ".partial"
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write bytes to, that is whole or not there: a ".partial" name, synced, then renamed.
+
+    Raises:
+        OSError: it cannot be written; what stood there before is untouched, as after any other exception.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        # A full disk does not say which file it was, and nobody asked for the partial one.
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
+            error.filename = str(path)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that is whole or not there: to a ".partial" name, synced, then renamed.
+    """Write a text file that is whole or not there, see `whole_file`.
 
     Raises:
         OSError: it cannot be written; what stood there before is untouched.
     """
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))

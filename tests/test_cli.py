@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gan.cli import main, parser
-from gan.commands import PAIR_OPTIONS
+from gan.cli.commands import PAIR_OPTIONS
 from gan.data.manifest import read_manifest
 from gan.pairs.make import PairSettings
 from generators import store
@@ -20,7 +20,7 @@ from generators.spectral import SpectralRestorer
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT / "demo/clips"
 UNSHIFT = [str(Path(sys.executable).with_name("unshift"))]
-COMMANDS = ["restore", "shift", "pairs", "inspect"]
+COMMANDS = ["restore", "shift", "encode", "decode", "trim", "pairs", "inspect"]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_help_is_there_at_once_and_from_any_folder(tmp_path: Path) -> None:
     command = [*UNSHIFT, "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ended.returncode == 0
-    assert all(f"unshift {name}" in ended.stdout for name in COMMANDS)
+    assert all(f"\n    {name} " in ended.stdout for name in COMMANDS)
     # Not the time, which a busy machine decides, but what would take it.
     listed = subprocess.run(
         [sys.executable, "-X", "importtime", *command], capture_output=True, text=True, check=True, cwd=tmp_path
@@ -76,6 +76,12 @@ def test_every_command_teaches_by_examples(name: str, capsys: pytest.CaptureFixt
         ["shift", "a.wav", "b.wav", "--semitones", "nan"],
         ["shift", "a.wav", "b.wav", "--semitones", "900"],
         ["inspect"],
+        ["encode", "a.wav"],
+        ["encode", "a.wav", "b.unshift", "--codebooks", "0"],
+        ["encode", "a.wav", "b.unshift", "--codebooks", "many"],
+        ["decode", "a.unshift", "b.wav", "--from", "-1"],
+        ["decode", "a.unshift", "b.wav", "--to", "nan"],
+        ["trim", "a.unshift", "b.unshift"],
         ["pairs", "a"],
     ],
     ids=" ".join,
@@ -170,7 +176,7 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_a_fault_in_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gan.commands.inspect", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("gan.cli.commands.inspect", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["inspect", "nothing"])
 
@@ -190,7 +196,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gan.commands.run", interrupt)
+    monkeypatch.setattr("gan.cli.commands.run", interrupt)
     assert main(["inspect", "nothing"]) == 130
 
 

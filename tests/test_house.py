@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "discriminators": set(),
     "features": {"generators"},
     "gan": {"generators.contract", "generators.store", "generators.streaming", "generators.measure"}
+    | {"generators.codec"}
     | {"discriminators.contract", "features.contract", "features.spectrum", "features.pitch"},
     "recipes": {"gan", "features", "generators", "discriminators"},
 }
@@ -22,6 +23,8 @@ ONLY_IN = {
     "transformers": {"features/wavlm.py", "features/dac.py"},
     "soundfile": {"gan/audio.py"},
     "jsonargparse": {"gan/config.py"},
+    "constriction": {"gan/coding/entropy.py"},
+    "vector_quantize_pytorch": {"generators/residual_vq.py", "generators/scalar.py"},
 }
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 

@@ -1,4 +1,4 @@
-"""The unshift command: restore, shift, pairs, inspect.
+"""The unshift command: restore, shift, encode, decode, trim, pairs, inspect.
 
 Only the standard library is imported at the top, so that `unshift --help` answers at once.
 """
@@ -12,67 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gan.cli import help as words
+
 REFUSED = 2
 TERMINATED = 128 + signal.SIGTERM
 INTERRUPTED = 128 + signal.SIGINT
-
-ABOUT = """\
-unshift mends the damage that pitch shifting does to sound. A neural network, trained on pairs of shifted and clean
-audio, restores what a DSP shifter smeared, dulled or doubled."""
-
-COURSE = """\
-the usual way:
-  unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12     1. make training pairs out of clean recordings
-  accelerate launch recipes/stage1.py                        2. train (then stage2.py, stage3.py)
-  unshift inspect runs/stage3                                3. what came out
-  unshift shift song.wav up5.wav --semitones 5 --model runs/stage3
-                                                             4. shift a file and mend it
-  unshift restore shifted.wav mended.wav --model runs/stage3
-                                                             4. or mend one that was shifted elsewhere
-  unshift restore album/ mended/ --model runs/stage3            or every file of a folder
-
-`unshift COMMAND --help` tells more of each command.
-exit codes: 0 all went well, 1 some files of a folder failed, 2 nothing was done, 130 stopped with Ctrl-C"""
-
-RESTORE = """\
-Mend audio that was pitch-shifted. The output has the input's length, sample rate, channels and sample format. Files of
-any length work in constant memory. A file appears under its name only once it is whole."""
-
-RESTORE_EXAMPLES = """\
-examples:
-  unshift restore shifted.wav mended.wav --model runs/stage3
-  unshift restore album/ mended/ --model runs/stage3         every wav, flac, ogg, mp3, aiff and opus file below album/
-  unshift restore in.flac out.flac --model runs/stage3/checkpoints/00010000 --chunk-seconds 2
-
-In a folder, files that are in OUT already are left alone, so a run that was stopped can go on; --overwrite does
-them again."""
-
-SHIFT = """\
-Shift the pitch with a DSP shifter, then mend the result with a trained network: the timing stays, the pitch moves."""
-
-SHIFT_EXAMPLES = """\
-examples:
-  unshift shift song.wav up.wav --semitones 5 --model runs/stage3
-  unshift shift song.wav down.wav --semitones -3.5 --no-restore      the DSP shifter alone, to compare with"""
-
-PAIRS = """\
-Make training pairs out of clean recordings: every file is shifted by so many semitones and back again; what comes
-back is the damaged source, the recording itself the target."""
-
-PAIRS_EXAMPLES = """\
-examples:
-  unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12
-  unshift pairs voices/ pairs/ --semitones 12 --shifter Signalsmith --shifter World --workers 4
-  unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only"""
-
-INSPECT = """\
-Say what a trained model is: its class, parameters, receptive field, sample rate, and multiply-accumulate operations
-per second of sound."""
-
-INSPECT_EXAMPLES = """\
-examples:
-  unshift inspect runs/stage3
-  unshift inspect runs/stage3/checkpoints/00010000/average --json"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _obey(parsed: argparse.Namespace) -> int:
-    from gan import commands
+    from gan.cli import commands
 
     try:
         code = commands.run(parsed)
@@ -117,22 +61,28 @@ def _obey(parsed: argparse.Namespace) -> int:
 
 def parser() -> Parser:
     """Build the command line."""
-    top = Parser(prog="unshift", description=ABOUT, epilog=COURSE, formatter_class=argparse.RawTextHelpFormatter)
+    top = Parser(
+        prog="unshift", description=words.ABOUT, epilog=words.COURSE, formatter_class=argparse.RawTextHelpFormatter
+    )
     top.add_argument("--version", action=Version, help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    restore = _command(commands, "restore", "mend shifted audio", RESTORE, RESTORE_EXAMPLES)
-    shift = _command(commands, "shift", "shift the pitch and mend the result", SHIFT, SHIFT_EXAMPLES)
+    restore = _command(commands, "restore", "mend shifted audio", words.RESTORE, words.RESTORE_EXAMPLES)
+    shift = _command(commands, "shift", "shift the pitch and mend the result", words.SHIFT, words.SHIFT_EXAMPLES)
     shift.add_argument("--semitones", type=_semitones, required=True, help="how far; 12 is an octave up, -12 down")
     shift.add_argument("--shifter", default="Signalsmith", help="the DSP shifter (default: Signalsmith)")
     shift.add_argument("--no-restore", action="store_true", help="shift only")
-    for command in (restore, shift):
+    coders = _add_coding(commands)
+    for command in (restore, shift, *coders):
         _add_files(command)
-    pairs = _command(commands, "pairs", "make training pairs", PAIRS, PAIRS_EXAMPLES)
+        _add_network(command)
+    pairs = _command(commands, "pairs", "make training pairs", words.PAIRS, words.PAIRS_EXAMPLES)
     _add_pairs(pairs)
-    inspect = _command(commands, "inspect", "say what a model is", INSPECT, INSPECT_EXAMPLES)
-    inspect.add_argument("model", type=Path, metavar="MODEL", help="a run, a checkpoint or a generator's folder")
+    inspect = _command(commands, "inspect", "say what a model is", words.INSPECT, words.INSPECT_EXAMPLES)
+    inspect.add_argument(
+        "model", type=Path, metavar="MODEL", help="a run, a checkpoint, a generator's folder, or a file"
+    )
     inspect.add_argument("--json", action="store_true", help="as JSON")
-    for command in (restore, shift, inspect):
+    for command in (restore, shift, *coders, inspect):
         trust = "load a network class from outside the generators package, running its code"
         command.add_argument("--trust", action="store_true", help=trust)
     return top
@@ -146,14 +96,45 @@ def _command(commands: Any, name: str, summary: str, about: str, examples: str) 
     return command
 
 
+def _add_coding(commands: Any) -> tuple[Parser, Parser]:
+    """Add encode, decode and trim; the first two need a network."""
+    encode = _command(commands, "encode", "encode audio with a codec", words.ENCODE, words.ENCODE_EXAMPLES)
+    decode = _command(commands, "decode", "decode encoded audio", words.DECODE, words.DECODE_EXAMPLES)
+    trim = _command(commands, "trim", "make encoded audio smaller", words.TRIM, words.TRIM_EXAMPLES)
+    _add_files(trim)
+    for command, required in ((encode, False), (decode, False), (trim, True)):
+        count = "how many codebooks, the coarsest first" + ("" if required else " (default: all)")
+        command.add_argument("--codebooks", type=_count, metavar="N", required=required, help=count)
+    decode.add_argument("--from", dest="start", type=_time, metavar="S", help="start here, seconds (default: 0)")
+    decode.add_argument("--to", dest="stop", type=_time, metavar="S", help="stop here, seconds (default: the end)")
+    return encode, decode
+
+
 def _add_files(command: Parser) -> None:
-    command.add_argument("input", type=Path, metavar="IN", help="an audio file, or a folder of them")
+    command.add_argument("input", type=Path, metavar="IN", help="a file, or a folder of them")
     command.add_argument("output", type=Path, metavar="OUT", help="the file to write, or the folder for IN's tree")
+    command.add_argument("--overwrite", action="store_true", help="replace outputs that are there already")
+
+
+def _add_network(command: Parser) -> None:
     command.add_argument("--model", type=Path, help="a run, a checkpoint or a generator's folder")
     command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is")
     chunk = "what the network hears at once, seconds (default: 10); less takes less memory"
     command.add_argument("--chunk-seconds", type=_seconds, default=10.0, help=chunk)
-    command.add_argument("--overwrite", action="store_true", help="replace outputs that are there already")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
+    return value
+
+
+def _time(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds")
+    return value
 
 
 def _semitones(text: str) -> float:
@@ -192,8 +173,8 @@ def _add_pairs(command: Parser) -> None:
 class Version(argparse.Action):
     """Print the installed version and leave."""
 
-    def __init__(self, **words: Any) -> None:
-        super().__init__(nargs=0, **words)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Do it."""

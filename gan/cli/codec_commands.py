@@ -1,0 +1,57 @@
+"""What `unshift encode`, `decode` and `trim` do, once the command line is read."""
+
+import argparse
+from typing import cast
+
+from gan.cli.networks import load_network
+from gan.cli.worker import work_through
+from gan.coding.bitstream import reading
+from gan.coding.files import KnownCodec, decode_file, encode_file, know
+from gan.coding.trimming import trim
+from gan.flow import Progress
+from gan.planning import TO_DECODE, TO_ENCODE, TO_TRIM, Job, plan
+from generators.contract import Coder, ModelError
+
+
+def encode(parsed: argparse.Namespace) -> int:
+    """Do what `unshift encode` asks, and return the exit code."""
+    work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite, kind=TO_ENCODE)
+    codec = _codec(parsed)
+
+    def one(job: Job, told: Progress) -> list[str]:
+        return encode_file(job, codec, parsed.codebooks, parsed.chunk_seconds, told)
+
+    return work_through(work, one, "encoded")
+
+
+def decode(parsed: argparse.Namespace) -> int:
+    """Do what `unshift decode` asks, and return the exit code."""
+    work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite, kind=TO_DECODE)
+    codec = _codec(parsed)
+
+    def one(job: Job, told: Progress) -> list[str]:
+        return decode_file(job, codec, parsed.codebooks, parsed.start, parsed.stop, parsed.chunk_seconds, told)
+
+    return work_through(work, one, "decoded")
+
+
+def trim_files(parsed: argparse.Namespace) -> int:
+    """Do what `unshift trim` asks, and return the exit code."""
+    work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite, kind=TO_TRIM)
+
+    def one(job: Job, told: Progress) -> list[str]:
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        trim(job.source, job.output, parsed.codebooks)
+        with reading(job.output) as reader:
+            seconds = reader.header.samples / reader.header.sample_rate
+        told(seconds, seconds)
+        return []
+
+    return work_through(work, one, "trimmed")
+
+
+def _codec(parsed: argparse.Namespace) -> KnownCodec:
+    network, folder = load_network(parsed)
+    if not isinstance(network, Coder):
+        raise ModelError(f"{parsed.model}: a {type(network).__name__} is no codec: it cannot encode and decode")
+    return know(cast(Coder, network), folder)

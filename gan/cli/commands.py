@@ -1,0 +1,105 @@
+"""What the commands of `unshift` do, once the command line is read."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+from gan.cli import codec_commands
+from gan.cli.inspection import inspect, inspect_file
+from gan.cli.networks import load_network
+from gan.cli.worker import EXPECTED, one_line, say, work_through
+from gan.flow import Progress
+from gan.pairs.make import PairSettings, make_pairs
+from gan.pairs.shift import load_shifter
+from gan.planning import Job, plan
+from gan.restoring import restore_file, shift_file
+from generators.contract import Mender, ModelError
+
+__all__ = ["EXPECTED", "PAIR_OPTIONS", "one_line", "run"]
+
+NOTHING_DONE = 2
+MOST_REASONS = 10
+PAIR_OPTIONS = {
+    "source": "source",
+    "destination": "destination",
+    "semitones": "semitones",
+    "direction": "direction",
+    "shifter": "shifters",
+    "rate": "sample_rate",
+    "split_by": "split_by",
+    "validation": "validation",
+    "test": "test",
+    "held_out": "held_out",
+    "seed": "seed",
+    "workers": "workers",
+    "piece_seconds": "piece_seconds",
+}
+"""Options of `unshift pairs` and the fields of PairSettings that they are."""
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Do what the command line asks, and return the exit code.
+
+    Raises:
+        EXPECTED: it cannot be done; `one_line` says why.
+    """
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "restore": _restore,
+        "shift": _shift,
+        "encode": codec_commands.encode,
+        "decode": codec_commands.decode,
+        "trim": codec_commands.trim_files,
+        "pairs": _pairs,
+        "inspect": _inspect,
+    }
+    return commands[parsed.name](parsed)
+
+
+def _restore(parsed: argparse.Namespace) -> int:
+    work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite)
+    mender = _mender(parsed)
+    return work_through(work, lambda job, told: restore_file(job, mender, parsed.chunk_seconds, told), "restored")
+
+
+def _shift(parsed: argparse.Namespace) -> int:
+    work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite)
+    shifter = load_shifter(parsed.shifter)
+    mender = None if parsed.no_restore else _mender(parsed)
+
+    def shift(job: Job, told: Progress) -> list[str]:
+        return shift_file(job, shifter, parsed.semitones, mender, parsed.chunk_seconds, told)
+
+    return work_through(work, shift, "shifted")
+
+
+def _mender(parsed: argparse.Namespace) -> Mender:
+    network, _ = load_network(parsed)
+    if not isinstance(network, Mender):
+        raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
+    return cast(Mender, network)
+
+
+def _pairs(parsed: argparse.Namespace) -> int:
+    given = {name: getattr(parsed, option) for option, name in PAIR_OPTIONS.items()}
+    # What was not asked for keeps the default of PairSettings; lists become tuples.
+    chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None}
+    report = make_pairs(PairSettings(**chosen))
+    for remark in report.remarks:
+        say(remark)
+    for origin, reason in report.left_out[:MOST_REASONS]:
+        say(f"left out {origin}: {reason}")
+    if more := report.left_out[MOST_REASONS:]:
+        say(f"left out {len(more)} more: see left_out.jsonl in {parsed.destination}")
+    splits = Counter(record.split for record in report.records)
+    parts = ", ".join(f"{splits[name]} {name}" for name in ("train", "validation", "test"))
+    earlier = f", {report.kept} from before" if report.kept else ""
+    say(f"{parsed.destination} holds {len(report.records)} pairs ({parts}): {report.made} made now{earlier}")
+    return 0 if report.records else NOTHING_DONE
+
+
+def _inspect(parsed: argparse.Namespace) -> int:
+    found = inspect_file(parsed.model) if parsed.model.is_file() else inspect(parsed.model, trust=parsed.trust)
+    print(json.dumps(found.as_dict(), indent=2) if parsed.json else found.table())  # noqa: T201
+    return 0

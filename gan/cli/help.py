@@ -1,0 +1,97 @@
+"""What the commands of `unshift` say of themselves."""
+
+ABOUT = """\
+unshift mends the damage that pitch shifting does to sound. A neural network, trained on pairs of shifted and clean
+audio, restores what a DSP shifter smeared, dulled or doubled."""
+
+COURSE = """\
+the usual way:
+  unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12     1. make training pairs out of clean recordings
+  accelerate launch recipes/stage1.py                        2. train (then stage2.py, stage3.py)
+  unshift inspect runs/stage3                                3. what came out
+  unshift shift song.wav up5.wav --semitones 5 --model runs/stage3
+                                                             4. shift a file and mend it
+  unshift restore shifted.wav mended.wav --model runs/stage3
+                                                             4. or mend one that was shifted elsewhere
+  unshift restore album/ mended/ --model runs/stage3            or every file of a folder
+  unshift encode song.wav song.unshift --model runs/codec       5. a codec: write a file down small
+  unshift decode song.unshift song.wav --model runs/codec       6. and read it back
+
+`unshift COMMAND --help` tells more of each command.
+exit codes: 0 all went well, 1 some files of a folder failed, 2 nothing was done, 130 stopped with Ctrl-C"""
+
+RESTORE = """\
+Mend audio that was pitch-shifted. The output has the input's length, sample rate, channels and sample format. Files of
+any length work in constant memory. A file appears under its name only once it is whole."""
+
+RESTORE_EXAMPLES = """\
+examples:
+  unshift restore shifted.wav mended.wav --model runs/stage3
+  unshift restore album/ mended/ --model runs/stage3         every wav, flac, ogg, mp3, aiff and opus file below album/
+  unshift restore in.flac out.flac --model runs/stage3/checkpoints/00010000 --chunk-seconds 2
+
+In a folder, files that are in OUT already are left alone, so a run that was stopped can go on; --overwrite does
+them again."""
+
+SHIFT = """\
+Shift the pitch with a DSP shifter, then mend the result with a trained network: the timing stays, the pitch moves."""
+
+SHIFT_EXAMPLES = """\
+examples:
+  unshift shift song.wav up.wav --semitones 5 --model runs/stage3
+  unshift shift song.wav down.wav --semitones -3.5 --no-restore      the DSP shifter alone, to compare with"""
+
+PAIRS = """\
+Make training pairs out of clean recordings: every file is shifted by so many semitones and back again; what comes
+back is the damaged source, the recording itself the target."""
+
+PAIRS_EXAMPLES = """\
+examples:
+  unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12
+  unshift pairs voices/ pairs/ --semitones 12 --shifter Signalsmith --shifter World --workers 4
+  unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only"""
+
+ENCODE = """\
+Encode audio with a codec: a neural network turns it into few numbers, which become a small file. The file keeps the
+input's length, sample rate and channels, and the codec's fingerprint: to decode it, the same codec is needed."""
+
+ENCODE_EXAMPLES = """\
+examples:
+  unshift encode song.wav song.unshift --model runs/codec
+  unshift encode song.wav small.unshift --model runs/codec --codebooks 4     coarser and smaller
+  unshift encode album/ encoded/ --model runs/codec          album/a.flac becomes encoded/a.flac.unshift
+
+`unshift inspect song.unshift` says what came out; `unshift trim` makes it smaller later on, without the codec."""
+
+DECODE = """\
+Decode what `unshift encode` made, with the codec that made it. The output has the length, sample rate and channels of
+what was encoded; its name's ending decides the format. A section is decoded without reading the rest."""
+
+DECODE_EXAMPLES = """\
+examples:
+  unshift decode song.unshift song.wav --model runs/codec
+  unshift decode song.unshift part.flac --model runs/codec --from 12 --to 15.5    these 3.5 seconds only
+  unshift decode song.unshift rough.wav --model runs/codec --codebooks 2          only the coarsest codebooks
+  unshift decode encoded/ album/ --model runs/codec          encoded/a.flac.unshift becomes album/a.flac
+
+In a folder, what was neither WAV nor FLAC becomes WAV: b.mp3.unshift becomes b.mp3.wav."""
+
+TRIM = """\
+Make an encoded file smaller by leaving out its finest codebooks. Nothing is decoded and no codec is needed: the result
+is byte for byte what encoding with so few codebooks gives."""
+
+TRIM_EXAMPLES = """\
+examples:
+  unshift trim song.unshift small.unshift --codebooks 4
+  unshift trim song.unshift smallest.unshift --codebooks 1
+  unshift trim encoded/ small/ --codebooks 4                 every .unshift file of a folder"""
+
+INSPECT = """\
+Say what a trained model is: its class, parameters, receptive field, sample rate, and multiply-accumulate operations
+per second of sound; of a codec its codebooks and bitrate too. Or say what an encoded file holds."""
+
+INSPECT_EXAMPLES = """\
+examples:
+  unshift inspect runs/stage3
+  unshift inspect runs/stage3/checkpoints/00010000/average --json
+  unshift inspect song.unshift                               length, sample rate, channels, bitrate, codebooks"""

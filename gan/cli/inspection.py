@@ -1,0 +1,197 @@
+"""What `unshift inspect` says of a model, or of an encoded file."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from gan.coding.bitstream import Header, reading
+from generators import store
+from generators.contract import Coder
+from generators.measure import Measures, measure
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A coder in numbers.
+
+    Attributes:
+        channels: coded together.
+        frame: samples that a frame stands for.
+        codebooks: how many entries each has; empty in continuous coders.
+        width: numbers that a frame is written down as.
+        sample_rate: in Hz.
+    """
+
+    channels: int
+    frame: int
+    codebooks: tuple[int, ...]
+    width: int
+    sample_rate: int
+
+    @property
+    def bitrate(self) -> float:
+        """Nominal bits a second, of each stream: of packed codes, or of 32-bit values."""
+        bits = sum((entries - 1).bit_length() for entries in self.codebooks) if self.codebooks else 32 * self.width
+        return bits * self.sample_rate / self.frame
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Give names and values for a table."""
+        return [
+            ("channels", "1" if self.channels == 1 else f"{self.channels}, coded together"),
+            ("frame", f"{self.frame:,} samples ({self.sample_rate / self.frame:.4g} a second)"),
+            ("codebooks", _books(self.codebooks, self.width)),
+            ("nominal bitrate", f"{self.bitrate / 1000:.4g} kbit/s for every {_channels(self.channels)}"),
+        ]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model in numbers.
+
+    Attributes:
+        folder: the generator's folder that was found.
+        class_path: of the network.
+        init_args: what the network was built with.
+        measures: its size, reach and cost.
+        bytes: of the weights on disk.
+        coding: what it encodes to, None if it is no codec.
+    """
+
+    folder: Path
+    class_path: str
+    init_args: dict[str, Any]
+    measures: Measures
+    bytes: int
+    coding: Coding | None = None
+
+    @property
+    def receptive_field(self) -> int:
+        """Input samples that an output sample can depend on."""
+        return 2 * self.measures.reach + 1
+
+    def table(self) -> str:
+        """Give the model as aligned lines of text."""
+        found = self.measures
+        milliseconds = 1000 / found.sample_rate
+        lines = [
+            ("model", str(self.folder)),
+            ("class", self.class_path),
+            *((f"  {name}", str(value)) for name, value in self.init_args.items()),
+            ("parameters", f"{found.parameters:,} ({self.bytes / 1e6:.1f} MB on disk)"),
+            ("sample rate", f"{found.sample_rate} Hz"),
+            ("receptive field", f"{self.receptive_field:,} samples ({self.receptive_field * milliseconds:.0f} ms)"),
+            ("hop", f"{found.hop:,} samples ({found.hop * milliseconds:.1f} ms)"),
+            ("MACs per second", f"{found.macs_per_second / 1e6:,.4g} million, for each channel"),
+            *(self.coding.lines() if self.coding else ()),
+        ]
+        return _aligned(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the model as plain values, for JSON."""
+        coding = {"coding": {**asdict(self.coding), "bitrate": self.coding.bitrate}} if self.coding else {}
+        return {
+            "model": str(self.folder),
+            "class_path": self.class_path,
+            "init_args": self.init_args,
+            "parameters": self.measures.parameters,
+            "bytes": self.bytes,
+            "sample_rate": self.measures.sample_rate,
+            "receptive_field": self.receptive_field,
+            "hop": self.measures.hop,
+            "macs_per_second": self.measures.macs_per_second,
+            **coding,
+        }
+
+
+@dataclass(frozen=True)
+class FileInspection:
+    """An encoded file in numbers.
+
+    Attributes:
+        path: the file.
+        header: what it says of itself.
+        bytes: its size.
+    """
+
+    path: Path
+    header: Header
+    bytes: int
+
+    @property
+    def bitrate(self) -> float:
+        """Bits a second, of the whole file."""
+        return 8 * self.bytes * self.header.sample_rate / self.header.samples
+
+    def table(self) -> str:
+        """Give the file as aligned lines of text."""
+        header, codec = self.header, self.header.codec
+        left_out = f", of the codec's {codec.width}" if header.width < codec.width else ""
+        return _aligned(
+            [
+                ("file", str(self.path)),
+                ("length", f"{header.samples / header.sample_rate:.3f} s ({header.samples:,} samples)"),
+                ("sample rate", f"{header.sample_rate} Hz"),
+                ("channels", str(header.channels)),
+                ("sample format", header.subtype),
+                ("bitrate", f"{self.bitrate / 1000:.4g} kbit/s ({self.bytes:,} bytes)"),
+                ("codebooks", _books(codec.codebooks[: header.width], header.width) + left_out),
+                ("frames", f"{header.frames:,} of {codec.frame:,} samples, {header.block_frames:,} a block"),
+                ("codec", f"{codec.class_path}, {codec.sample_rate} Hz, {_channels(codec.channels)} at a time"),
+                ("  SHA-256", codec.sha256),
+            ]
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the file as plain values, for JSON."""
+        more = {"streams": self.header.streams, "frames": self.header.frames, "blocks": self.header.blocks}
+        return {"file": str(self.path), **asdict(self.header), **more, "bytes": self.bytes, "bitrate": self.bitrate}
+
+
+def inspect_file(path: Path) -> FileInspection:
+    """Read an encoded file's header.
+
+    Raises:
+        BitstreamError: it is no encoded file, or its header or its index is damaged.
+        OSError: it cannot be opened.
+    """
+    with reading(path) as reader:
+        return FileInspection(path, reader.header, reader.size)
+
+
+def inspect(path: Path, *, trust: bool = False) -> Inspection:
+    """Load a model and measure it.
+
+    Args:
+        path: a run, a checkpoint or a generator's folder.
+        trust: see generators.store.load.
+
+    Raises:
+        ModelError: there is no model, it is damaged, or it does not map waveforms to waveforms.
+    """
+    folder = store.resolve(path)
+    words = store.describe(folder)
+    network = store.load(folder, trust=trust)
+    size = (folder / store.WEIGHTS).stat().st_size
+    coding = None
+    if isinstance(network, Coder):
+        coder = cast(Coder, network)
+        coding = Coding(coder.channels, coder.frame, tuple(coder.codebooks), coder.width, coder.sample_rate)
+    return Inspection(folder, words["class_path"], words.get("init_args") or {}, measure(network), size, coding)
+
+
+def _books(codebooks: tuple[int, ...], width: int) -> str:
+    if not codebooks:
+        return f"none: {width} continuous values"
+    alike = len(set(codebooks)) == 1
+    return f"{len(codebooks)} of {codebooks[0] if alike else ', '.join(map(str, codebooks))} entries"
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' * (count != 1)}"
+
+
+def _aligned(lines: Iterable[tuple[str, str]]) -> str:
+    rows = list(lines)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
