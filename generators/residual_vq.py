@@ -33,7 +33,8 @@ class ResidualVQ(nn.Module):
     """A generators.contract.Bottleneck of residual codebooks, each with the same number of entries.
 
     It learns in training mode while gradients are on, once for each such call; in eval mode, under `torch.no_grad` and
-    in `encode` nothing changes. It works in float32 (float64 if it is given that) under any autocast.
+    in `encode` nothing changes. With `enter` alone in eval mode (frozen) codebooks keep still and dropout goes on. It
+    works in float32 (float64 if it is given that) under any autocast.
 
     Gradients: the encoder gets the decoder's gradient once, whatever the number of codebooks; entries get none of it.
 
@@ -122,7 +123,7 @@ class ResidualVQ(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             projected = self.enter(channels_last(hidden))
             keeps = kept(self.codebooks, len(hidden), self.dropout if self.training else 0.0, hidden.device)
-            learns = self.training and torch.is_grad_enabled()
+            learns = self.enter.training and torch.is_grad_enabled()
             total = torch.zeros_like(projected)
             commitment = codebook = projected.new_zeros(())
             codes = []

@@ -31,7 +31,8 @@ class SelfOrganisingMaps(nn.Module):
     """A generators.contract.Bottleneck of residual codebooks on grids, each with a neighbourhood that shrinks.
 
     It learns in training mode while gradients are on, once for each such call; in eval mode, under `torch.no_grad` and
-    in `encode` nothing changes. It works in float32 (float64 if it is given that) under any autocast.
+    in `encode` nothing changes. With `enter` alone in eval mode (frozen) maps keep still and dropout goes on. It works
+    in float32 (float64 if it is given that) under any autocast.
 
     The first batch lays each map on the plane of its two principal components (Kohonen 2001, linear initialisation):
     so it is in order from the start, which random entries or frames drawn from the batch would have to learn with a
@@ -141,7 +142,7 @@ class SelfOrganisingMaps(nn.Module):
         """Pass [batch, dimension, frames] through."""
         with torch.autocast(hidden.device.type, enabled=False):
             projected = self.enter(channels_last(hidden))
-            learns = self.training and torch.is_grad_enabled()
+            learns = self.enter.training and torch.is_grad_enabled()
             if learns and self.calls == 0:
                 self._start(projected.detach())
             keeps = kept(self.codebooks, len(hidden), self.dropout if self.training else 0.0, hidden.device)

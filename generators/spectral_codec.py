@@ -53,7 +53,7 @@ class SpectralEncoder(_Half):
     """[batch, channels, n * frame] to [batch, dimension, n]: compressed spectra, |X|^0.3 and its parts, and layers.
 
     Args:
-        channels: of the waveform.
+        audio: channels of the waveform, coded together: 1 or 2. The attribute `channels` tells it.
         dimension: of the latent.
         frame: samples a frame stands for.
         fft: of the transform and its Hann window, in samples; even with frame and twice as long at least.
@@ -67,7 +67,7 @@ class SpectralEncoder(_Half):
 
     def __init__(
         self,
-        channels: int = 1,
+        audio: int = 1,
         dimension: int = 256,
         frame: int = 320,
         fft: int = 1280,
@@ -75,8 +75,8 @@ class SpectralEncoder(_Half):
         layers: int = 6,
         kernel: int = 7,
     ) -> None:
-        super().__init__(channels, dimension, frame, fft, kernel)
-        self.layers = _Layers(3 * channels * self.bins, width, dimension, layers, kernel)
+        super().__init__(audio, dimension, frame, fft, kernel)
+        self.layers = _Layers(3 * audio * self.bins, width, dimension, layers, kernel)
         self.reach = self.padding + self.layers.reach * frame
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class SpectralDecoder(_Half):
     The polar head is that of Vocos (Siuzdak 2023): exp(magnitude), and cosine and sine of the phase.
 
     Args:
-        channels: of the waveform.
+        audio: channels of the waveform, coded together: 1 or 2. The attribute `channels` tells it.
         dimension: of the latent.
         frame: samples a frame stands for.
         fft: of the transform and its Hann window, in samples; even with frame and twice as long at least.
@@ -114,7 +114,7 @@ class SpectralDecoder(_Half):
 
     def __init__(
         self,
-        channels: int = 1,
+        audio: int = 1,
         dimension: int = 256,
         frame: int = 320,
         fft: int = 1280,
@@ -122,11 +122,11 @@ class SpectralDecoder(_Half):
         layers: int = 6,
         kernel: int = 7,
     ) -> None:
-        super().__init__(channels, dimension, frame, fft, kernel)
-        self.layers = _Layers(dimension, width, 2 * channels * self.bins, layers, kernel)
+        super().__init__(audio, dimension, frame, fft, kernel)
+        self.layers = _Layers(dimension, width, 2 * audio * self.bins, layers, kernel)
         self.reach = self.padding + self.layers.reach * frame
         # Starts quiet, as speech is: a loud start is all that the first steps would mend.
-        nn.init.constant_(self.layers.leave.bias[: channels * self.bins], -4.0)
+        nn.init.constant_(self.layers.leave.bias[: audio * self.bins], -4.0)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Synthesise."""

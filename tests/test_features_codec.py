@@ -12,7 +12,7 @@ from generators.codec import Codec
 from generators.scalar import FSQ
 from generators.spectral_codec import SpectralDecoder, SpectralEncoder
 
-SIZES = {"channels": 1, "dimension": 4, "frame": 32, "fft": 128, "width": 8, "layers": 2}
+SIZES = {"audio": 1, "dimension": 4, "frame": 32, "fft": 128, "width": 8, "layers": 2}
 
 
 def part(path: str, **arguments: object) -> dict[str, object]:
@@ -20,7 +20,7 @@ def part(path: str, **arguments: object) -> dict[str, object]:
 
 
 def saved(folder: Path, channels: int = 1) -> Codec:
-    sizes = SIZES | {"channels": channels}
+    sizes = SIZES | {"audio": channels}
     codec = Codec(SpectralEncoder(**sizes), FSQ(4), SpectralDecoder(**sizes), 16_000)
     parts = {
         "encoder": part("spectral_codec.SpectralEncoder", **sizes),

@@ -9,7 +9,8 @@ from gan.config import Config, ConfigError, difference, load
 from gan.weighing import check_weights, weights_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-STAGES = sorted([*RECIPES.glob("stage*.yaml"), *RECIPES.glob("tiny/stage*.yaml")])
+STAGES = sorted([*RECIPES.glob("stage*.yaml"), *RECIPES.glob("tiny/stage*.yaml"), *RECIPES.glob("codec/*.yaml")])
+PENALTIES = {"commitment", "codebook", "kl"}
 TINY = RECIPES / "tiny" / "stage3.yaml"
 
 
@@ -19,7 +20,8 @@ def read(*arguments: str) -> Config:
 
 def test_all_stages_are_here() -> None:
     assert [file.relative_to(RECIPES).as_posix() for file in STAGES] == [
-        f"{folder}stage{number}.yaml" for folder in ("", "tiny/") for number in (1, 2, 3)
+        *(f"codec/{name}.yaml" for name in ("dac44", "requantise", "stage1", "stage3", "vae1", "vae3")),
+        *(f"{folder}stage{number}.yaml" for folder in ("", "tiny/") for number in (1, 2, 3)),
     ]
 
 
@@ -29,9 +31,11 @@ def test_a_stage_is_complete(file: Path) -> None:
     values = yaml.safe_load(config.dump())
     critics = ("adversarial", "feature_matching") if values.get("adversary") else ()
     check_weights(values["weights"], values["terms"], critics)
-    assert set(values["weights"]) == set(values["terms"]) | set(critics)
-    assert file.read_text().startswith("# accelerate launch recipes/stage")
-    assert Path(RECIPES / f"{file.stem}.py").exists()
+    assert set(values["weights"]) - PENALTIES == set(values["terms"]) | set(critics)
+    command, launch, script, *more = file.read_text().splitlines()[0].split()[1:]
+    assert (command, launch) == ("accelerate", "launch")
+    assert (RECIPES.parent / script).exists()
+    assert more in ([], ["--config", f"recipes/{file.relative_to(RECIPES).as_posix()}"])
 
 
 def test_tiny_stages_differ_from_the_full_ones_in_size_alone() -> None:

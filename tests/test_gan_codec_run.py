@@ -1,0 +1,111 @@
+"""Whole runs of the codec recipes at toy size on real speech: the phases follow each other, by configuration alone."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.torch import load_file
+
+from gan import checkpoint
+from gan.config import load
+from gan.journal import read_journal
+from gan.pairs.make import PairSettings, make_pairs
+from gan.trainer import train
+from generators import store
+from generators.codec import Codec
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "codec"
+CLIPS = Path(__file__).parents[1] / "demo" / "clips"
+G = "--generator.init_args"
+SMALL = [
+    *("--data.batch", "4", "--data.crop", "0.2", "--data.workers", "0", "--average", "0.5"),
+    *("--rhythm.clips", "1", "--rhythm.clip_seconds", "0.4", "--rhythm.journal", "2", "--rhythm.validate", "4"),
+    *("--rhythm.save", "2", "--rhythm.keep", "9"),
+    *(f"{G}.encoder.init_args.width", "16", f"{G}.encoder.init_args.layers", "1"),
+    *(f"{G}.decoder.init_args.width", "16", f"{G}.decoder.init_args.layers", "1"),
+    *(f"{G}.bottleneck.init_args.codebooks", "3", f"{G}.bottleneck.init_args.code_dimension", "4"),
+]
+BOOKS = (f"{G}.bottleneck.init_args.entries", "16")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real speech as it is, at 16 kHz."""
+    root = tmp_path_factory.mktemp("speech")
+    (root / "clips").mkdir()
+    for file in sorted((CLIPS / "kathleen").glob("*.flac"))[:2]:
+        (root / "clips" / file.name).symlink_to(file)
+    split = {"semitones": (0.0,), "split_by": "file", "validation": 0.5, "test": 0.0}
+    make_pairs(PairSettings(root / "clips", root / "pairs", sample_rate=16_000, workers=1, **split), progress=False)
+    return root / "pairs"
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    yield
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+def run_recipe(name: str, run: Path, speech: Path, *arguments: str) -> Path:
+    start = ["--folder", str(run), "--data.pairs", str(speech), *SMALL]
+    return train(load([*start, *arguments], RECIPES / f"{name}.yaml"))
+
+
+def weights(run: Path, part: str = "generator") -> dict[str, torch.Tensor]:
+    return load_file(run / "latest" / part / "weights.safetensors")
+
+
+def test_phases_follow_each_other(speech: Path, tmp_path: Path) -> None:
+    one = run_recipe("stage1", tmp_path / "one", speech, "--steps", "4", *BOOKS)
+    line = next(e["values"] for e in read_journal(one) if e["kind"] == "train")
+    assert 0 < line["fact/bitrate"] <= 3 * 4 * 50 / 1000 + 1e-6, "kbit/s: three books of four bits, 50 frames a second"
+    assert {"loss/mel", "loss/commitment", "fact/codebook/2/used", "fact/codebook/0/entropy"} <= set(line)
+
+    more = ("--initialise.folder", str(one), "--adversary.judge_from", "2", "--steps", "4")
+    three = run_recipe("stage3", tmp_path / "three", speech, *BOOKS, *more)
+    start, end = load_file(store.resolve(one) / "weights.safetensors"), weights(three)
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert {name.split(".")[0] for name in moved} == {"decoder", "bottleneck", "usage"}
+    assert not any(name.startswith(("bottleneck.enter", "bottleneck.books")) for name in moved), "codes stay good"
+    first, last = store.load(store.resolve(one)), store.load(store.resolve(three))
+    assert isinstance(first, Codec)
+    assert isinstance(last, Codec)
+    x = torch.randn(1, 1, 5000)
+    assert torch.equal(first.encode(x), last.encode(x))
+
+    maps = (f"{G}.bottleneck.init_args.grid", "[4, 4]", "--initialise.folder", str(one), "--steps", "2")
+    other = run_recipe("requantise", tmp_path / "other", speech, *maps)
+    kept = {name for name, x in weights(other).items() if name in start and torch.equal(x, start[name])}
+    assert {name for name in start if name.startswith("encoder")} <= kept
+    assert store.load(store.resolve(other)).codebooks == (16, 16, 16)
+
+
+def test_a_codec_resumes_as_if_it_had_gone_straight_on(speech: Path, tmp_path: Path) -> None:
+    straight = run_recipe("stage1", tmp_path / "straight", speech, "--steps", "6", *BOOKS)
+    broken = tmp_path / "broken"
+    shutil.copytree(straight, broken, symlinks=True)
+    config = broken / "config.yaml"
+    config.write_text(config.read_text().replace(str(straight), str(broken)))
+    for folder in checkpoint.whole_checkpoints(broken):
+        if int(folder.name) > 2:
+            shutil.rmtree(folder)
+    for link in ("latest", "best"):
+        checkpoint.point(broken / link, checkpoint.folder_of(broken, 2))
+    run_recipe("stage1", broken, speech, "--steps", "6", *BOOKS)
+    for part in ("generator", "average"):
+        one, other = weights(straight, part), weights(broken, part)
+        assert any("books" in name for name in one)
+        assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_a_frozen_bottleneck_of_averages_is_left_alone(speech: Path, tmp_path: Path) -> None:
+    run = run_recipe("stage1", tmp_path / "run", speech, "--steps", "4", *BOOKS, "--frozen", "[bottleneck]")
+    first, last = (
+        load_file(run / "checkpoints" / step / "generator" / "weights.safetensors") for step in ("00000002", "00000004")
+    )
+    moved = {name.split(".")[0] for name in first if not torch.equal(first[name], last[name])}
+    assert moved == {"encoder", "decoder", "usage"}
