@@ -7,12 +7,14 @@ from typing import Any
 
 import descript
 import pytest
+import soundfile
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from features.torchaudio_extension import allow_torchaudio_without_extension
+from gan.cli import main
 from generators import store
 from generators.codec import Codec
 from generators.contract import ModelError
@@ -225,3 +227,27 @@ def test_damaged_folders_are_told_in_one_line(tmp_path: Path) -> None:
     assert_refused(tmp_path)
     weights.unlink()
     assert_refused(tmp_path)
+
+
+def test_the_command_imports_weights_and_uses_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(tmp_path / "weights.pth")
+    model, clip = tmp_path / "model", Path(__file__).parents[1] / "demo/clips/kathleen/speech_en_kathleen_1.flac"
+    assert main(["import", str(tmp_path / "weights.pth"), str(model)]) == 0
+    assert main(["encode", str(clip), str(tmp_path / "clip.unshift"), "--model", str(model)]) == 0
+    assert main(["decode", str(tmp_path / "clip.unshift"), str(tmp_path / "clip.wav"), "--model", str(model)]) == 0
+    assert soundfile.info(tmp_path / "clip.wav").frames == soundfile.info(clip).frames
+    before = (model / store.WEIGHTS).read_bytes()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "torn.pth").write_bytes((tmp_path / "weights.pth").read_bytes()[:5000])
+    capsys.readouterr()
+    for arguments, words in (
+        (["weights.pth", "model"], "--overwrite"),
+        (["weights.pth", "other", "--overwrite"], "name another"),
+        (["torn.pth", "model", "--overwrite"], "torn.pth"),
+        (["nothing.pth", "new"], "nothing.pth"),
+    ):
+        assert main(["import", *(str(tmp_path / w) if not w.startswith("-") else w for w in arguments)]) == 2
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
+    assert (model / store.WEIGHTS).read_bytes() == before

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "discriminators": set(),
     "features": {"generators"},
     "gan": {"generators.contract", "generators.store", "generators.streaming", "generators.measure"}
-    | {"generators.codec"}
+    | {"generators.codec", "generators.published"}
     | {"discriminators.contract", "features.contract", "features.spectrum", "features.pitch"},
     "recipes": {"gan", "features", "generators", "discriminators"},
 }

@@ -1,4 +1,4 @@
-"""The unshift command: restore, shift, encode, decode, trim, pairs, inspect.
+"""The unshift command: restore, shift, encode, decode, trim, import, pairs, inspect.
 
 Only the standard library is imported at the top, so that `unshift --help` answers at once.
 """
@@ -77,6 +77,10 @@ def parser() -> Parser:
         _add_network(command)
     pairs = _command(commands, "pairs", "make training pairs", words.PAIRS, words.PAIRS_EXAMPLES)
     _add_pairs(pairs)
+    adopt = _command(commands, "import", "read published DAC weights", words.IMPORT, words.IMPORT_EXAMPLES)
+    adopt.add_argument("input", type=Path, metavar="WEIGHTS", help="a .pth file of descript-audio-codec, or a folder")
+    adopt.add_argument("output", type=Path, metavar="MODEL", help="the model's folder to write")
+    adopt.add_argument("--overwrite", action="store_true", help="replace a model that is there already")
     inspect = _command(commands, "inspect", "say what a model is", words.INSPECT, words.INSPECT_EXAMPLES)
     inspect.add_argument(
         "model", type=Path, metavar="MODEL", help="a run, a checkpoint, a generator's folder, or a file"

@@ -1,16 +1,18 @@
-"""What `unshift encode`, `decode` and `trim` do, once the command line is read."""
+"""What `unshift encode`, `decode`, `trim` and `import` do, once the command line is read."""
 
 import argparse
 from typing import cast
 
 from gan.cli.networks import load_network
-from gan.cli.worker import work_through
+from gan.cli.worker import say, work_through
 from gan.coding.bitstream import reading
 from gan.coding.files import KnownCodec, decode_file, encode_file, know
 from gan.coding.trimming import trim
 from gan.flow import Progress
 from gan.planning import TO_DECODE, TO_ENCODE, TO_TRIM, Job, plan
+from generators import store
 from generators.contract import Coder, ModelError
+from generators.published import convert
 
 
 def encode(parsed: argparse.Namespace) -> int:
@@ -48,6 +50,16 @@ def trim_files(parsed: argparse.Namespace) -> int:
         return []
 
     return work_through(work, one, "trimmed")
+
+
+def import_weights(parsed: argparse.Namespace) -> int:
+    """Do what `unshift import` asks, and return the exit code."""
+    if parsed.output.exists() and not (parsed.overwrite and (parsed.output / store.DESCRIPTION).is_file()):
+        hint = "--overwrite replaces it" if (parsed.output / store.DESCRIPTION).is_file() else "name another folder"
+        raise ModelError(f"{parsed.output}: is there already; {hint}")
+    convert(parsed.input, parsed.output)
+    say(f"{parsed.output} is a model now: `unshift inspect {parsed.output}` says of what kind")
+    return 0
 
 
 def _codec(parsed: argparse.Namespace) -> KnownCodec:

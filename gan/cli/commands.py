@@ -51,6 +51,7 @@ def run(parsed: argparse.Namespace) -> int:
         "encode": codec_commands.encode,
         "decode": codec_commands.decode,
         "trim": codec_commands.trim_files,
+        "import": codec_commands.import_weights,
         "pairs": _pairs,
         "inspect": _inspect,
     }

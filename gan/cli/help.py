@@ -95,3 +95,12 @@ examples:
   unshift inspect runs/stage3
   unshift inspect runs/stage3/checkpoints/00010000/average --json
   unshift inspect song.unshift                               length, sample rate, channels, bitrate, codebooks"""
+
+IMPORT = """\
+Turn the weights of a Descript Audio Codec (a .pth file as `python -m dac download` leaves it, or a folder that
+transformers' DacModel was saved to) into a model of this program. Nothing in the file is executed."""
+
+IMPORT_EXAMPLES = """\
+examples:
+  unshift import ~/.cache/descript/dac/weights_44khz_8kbps_0.0.1.pth dac44/
+  unshift encode song.wav song.unshift --model dac44"""
