@@ -34,9 +34,10 @@ def test_codebooks_are_alike_on_both(learning: str, early: bool, tmp_path: Path)
     """With a start by k-means, revival, dropout and different random numbers on each."""
     arguments = {"learning": learning, "dropout": 0.5, "revive": 0.5}
     one, two = run(tmp_path / "two", 2, early=early, **arguments)
-    assert {"books.0.embed", "books.2.cluster_size", "books.1.embed_avg", "penalties"} <= one.keys()
+    assert {"books.0.embed", "books.2.cluster_size", "books.1.embed_avg", "penalties", "share2"} <= one.keys()
     assert all(torch.equal(x, two[name]) for name, x in one.items())
     assert one["books.2.initted"]
+    assert (one["share2"] - 1 / 16).abs().max() > 0.02, "shares were counted"
     # Counts are of frames on both, 200 a call, but for the revived ones, which start with an even share.
     assert one["books.0.cluster_size"].sum() > 190
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from vector_quantize_pytorch.vector_quantize_pytorch import is_distributed
 
 from generators.residual_vq import ResidualVQ
+from generators.usage import Usage
 
 
 def build(arguments: dict[str, object]) -> ResidualVQ:
@@ -35,11 +36,13 @@ def main() -> None:
     optimiser = torch.optim.SGD(quantiser.parameters(), 0.5) if list(quantiser.parameters()) else None
     data = torch.Generator().manual_seed(5)
     centres = 5 * torch.randn(12, 4, generator=data)
-    penalties = []
+    penalties, usage = [], Usage(quantiser.codebooks, decay=0.5)
     for _ in range(int(steps)):
         chosen = torch.randint(0, 12, (4, 50), generator=data)
         hidden = (centres[chosen] + 0.3 * torch.randn(4, 50, 4, generator=data)).transpose(1, 2)
         latent = quantiser(hidden.chunk(world)[rank])
+        assert latent.codes is not None
+        usage.count(latent.codes)
         penalty = sum(latent.penalties.values(), torch.zeros(()))
         if optimiser:
             optimiser.zero_grad()
@@ -51,7 +54,7 @@ def main() -> None:
         said = penalty.detach().clone()
         dist.all_reduce(said)
         penalties.append(said / world)
-    state = {name: x.contiguous() for name, x in quantiser.state_dict().items()}
+    state = {name: x.contiguous() for name, x in (quantiser.state_dict() | usage.state_dict()).items()}
     save_file(state | {"penalties": torch.stack(penalties)}, f"{out}.{rank}")
     dist.barrier()
     dist.destroy_process_group()
