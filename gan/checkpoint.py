@@ -8,7 +8,6 @@ checkpoints/00010000/
 """
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,14 +61,12 @@ class State:
     best: dict[str, float] = field(default_factory=dict)
 
 
+whole_checkpoints = store.whole_checkpoints
+
+
 def folder_of(run: Path, step: int) -> Path:
     """Where the checkpoint after so many steps lies."""
     return run / "checkpoints" / f"{step:08d}"
-
-
-def whole_checkpoints(run: Path) -> list[Path]:
-    """The run's whole checkpoints, oldest first."""
-    return sorted(f for f in (run / "checkpoints").glob("*") if re.fullmatch(r"\d{8}", f.name))
 
 
 def save(run: Path, step: int, state: State, processes: Processes) -> Path:
@@ -89,6 +86,8 @@ def save(run: Path, step: int, state: State, processes: Processes) -> Path:
         _save_parts(partial, step, state)
     processes.wait_for_everyone()
     if processes.is_main_process:
+        for folder in (partial, *(f for f in partial.iterdir() if f.is_dir())):
+            store.sync(folder)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         store.sync(final.parent)

@@ -65,18 +65,18 @@ class Critics:
         self.clip = clip
         self.gradients = gradients
 
-    def learn(self, examples: Sequence[Example] | Iterator[Example], count: int) -> dict[str, Tensor]:
+    def learn(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Take one step of the critics' optimiser.
 
         Args:
             examples: micro-batches of real and fake; the fake is cut from the generator's graph here.
-            count: how many micro-batches there are.
 
         Returns:
             What goes into the journal: the loss, the gradient's norm, each member's score of real and fake.
         """
         self.optimiser.zero_grad(set_to_none=True)
         facts: dict[str, Tensor] = {}
+        count = len(examples)
         for number, (real, fake) in enumerate(examples, start=1):
             with self.gradients.held_back(self.panel, wait=number < count):
                 # Real and fake in one forward: one pass over the weights, one call of the wrapped module a backward.
@@ -139,8 +139,9 @@ def refuse_non_finite(norm: Tensor, who: str) -> None:
     """
     if not torch.isfinite(norm):
         raise NonFiniteError(
-            f"the {who}' gradient is {norm.item()}: lower the learning rate, or look for bad examples; "
-            "the last checkpoint is untouched"
+            f"the {who}' gradient is {norm.item()}: lower the learning rate, or look for bad examples; the last "
+            "checkpoint is untouched (to go on from it with a lower rate, start a new --folder with "
+            "--initialise.folder of this run)"
         )
 
 

@@ -1,6 +1,6 @@
-"""One optimiser step: the generator turns pairs into estimates, the critics learn and judge, the losses are weighed."""
+"""One optimiser step: the generator turns pairs into estimates, the critics judge and learn, the losses are weighed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -52,7 +52,11 @@ class Step:
     precision: torch.dtype | None = None
 
     def __call__(self, pairs: Sequence[Pair], step: int) -> dict[str, Tensor]:
-        """Take one step of the critics' and the generator's optimisers.
+        """Take one step of the generator's and the critics' optimisers.
+
+        The critics judge first and learn then, from the same outputs: so the generator works once on each micro-batch
+        (codebooks that count what they see count it once), its graph is gone before the critics learn, and a batch in
+        parts is the same step as the batch in one.
 
         Args:
             pairs: the micro-batches that make up one batch.
@@ -65,20 +69,17 @@ class Step:
             NonFiniteError: before any weight is touched by a bad gradient.
             WeightError: losses and weights do not match.
         """
-        # With one micro-batch its estimate serves learning and judging. With more, keeping every graph would cost the
-        # memory that accumulation saves, and the critics must have learned from the whole batch before they judge.
-        shared = self._estimate(pairs[0]) if len(pairs) == 1 else None
         weights = weights_at(self.weights, step)
         facts: dict[str, Tensor] = {}
-        if self.critics and self.timetable and self.timetable.learns(step):
-            facts |= self.critics.learn(self._examples(pairs, shared), len(pairs))
+        examples: list[Example] = []
         self.optimiser.zero_grad(set_to_none=True)
         for number, pair in enumerate(pairs, start=1):
             with self.gradients.held_back(self.generator, wait=number < len(pairs)):
-                estimate = shared or self._estimate(pair)
+                estimate = self._estimate(pair)
                 losses = self._losses(estimate, step)
                 total = weigh(losses, weights, self._silent(step)) / len(pairs)
                 self.gradients.backward(total)
+            examples.append((estimate.target, estimate.output.detach()))
             said = {f"loss/{name}": loss.detach() / len(pairs) for name, loss in losses.items()}
             said |= {f"fact/{name}": fact.detach() / len(pairs) for name, fact in estimate.facts.items()}
             said["loss/total"] = total.detach()
@@ -87,7 +88,10 @@ class Step:
         refuse_non_finite(norm, "generator")
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return facts | {"norm/generator": norm}
+        facts["norm/generator"] = norm
+        if self.critics and self.timetable and self.timetable.learns(step):
+            facts |= self.critics.learn(examples)
+        return facts
 
     def _losses(self, estimate: Estimate, step: int) -> dict[str, Tensor]:
         losses = {name: cast(Term, term)(estimate) for name, term in self.terms.items()} | estimate.penalties
@@ -99,16 +103,13 @@ class Step:
         judging = self.critics is None or self.timetable is None or self.timetable.judges(step)
         return () if judging else (ADVERSARIAL, FEATURE_MATCHING)
 
-    def _examples(self, pairs: Sequence[Pair], shared: Estimate | None) -> Iterator[Example]:
-        for pair in pairs:
-            with torch.no_grad():
-                estimate = shared or self._estimate(pair)
-            yield estimate.target, estimate.output
-
     def _estimate(self, pair: Pair) -> Estimate:
         kind = pair.source.device.type
         with torch.autocast(kind, dtype=self.precision, enabled=self.precision is not None):
             estimate = cast(Generator, self.generator)(pair)
         if self.precision is None:
             return estimate
-        return Estimate(estimate.output.float(), estimate.target.float(), estimate.penalties, estimate.facts)
+        penalties, facts = (
+            {name: value.float() for name, value in said.items()} for said in (estimate.penalties, estimate.facts)
+        )
+        return Estimate(estimate.output.float(), estimate.target.float(), penalties, facts)

@@ -9,6 +9,7 @@ An argument that is itself a part (a codec's bottleneck) has a class_path and in
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from importlib import import_module
@@ -141,13 +142,17 @@ def resolve(path: Path) -> Path:
     Raises:
         ModelError: there is none.
     """
-    newest = sorted(f for f in (path / "checkpoints").glob("*") if f.name.isdigit())[-1:]
-    for root in (path, path / "best", path / "latest", *newest):
+    for root in (path, path / "best", path / "latest", *whole_checkpoints(path)[-1:]):
         for folder in (root, root / "average", root / "generator"):
             if (folder / DESCRIPTION).is_file():
                 return folder
     kind = "is not there" if not path.exists() else "holds no model"
     raise ModelError(f"{path} {kind}: name a run, a checkpoint or a folder with {DESCRIPTION}")
+
+
+def whole_checkpoints(run: Path) -> list[Path]:
+    """Give a run's whole checkpoints, oldest first; a torn one is named differently."""
+    return sorted(folder for folder in (run / "checkpoints").glob("*") if re.fullmatch(r"\d{8}", folder.name))
 
 
 def sync(path: Path) -> None:

@@ -67,6 +67,8 @@ def test_wavlm_normalises_when_asked(wavlm: RandomWavLM, speech: Tensor) -> None
     waveform = speech[0]
     assert torch.allclose(indifferent.maps(0.1 * waveform + 0.2)[0], indifferent.maps(waveform)[0], atol=1e-2)
     assert not torch.allclose(wavlm.maps(0.1 * waveform)[-1], wavlm.maps(waveform)[-1], atol=1e-2)
+    by_hand = (waveform - waveform.mean(-1, keepdim=True)) / waveform.std(-1, correction=0, keepdim=True)
+    assert torch.allclose(indifferent.maps(waveform)[0], wavlm.maps(by_hand)[-1], atol=1e-3)
 
 
 def test_dac_maps_are_those_after_each_residual_unit(speech: Tensor) -> None:

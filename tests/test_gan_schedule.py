@@ -31,6 +31,16 @@ def test_setting_the_rate_twice_does_not_compound() -> None:
     assert optimiser.param_groups[0]["lr"] == 0.5
 
 
+def test_the_average_takes_buffers_over() -> None:
+    norm = nn.BatchNorm1d(2)
+    average = Average(norm, decay=0.9)
+    norm(torch.randn(5, 2) + 3)
+    average.update(norm)
+    assert float(norm.running_mean.abs().sum()) > 0.1
+    assert torch.equal(average.module.running_mean, norm.running_mean)
+    assert int(average.module.num_batches_tracked) == 1
+
+
 def test_the_average_is_the_sum_by_hand() -> None:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(layer.weight)

@@ -15,7 +15,7 @@ from gan.adversarial import FeatureMatching, LeastSquares
 from gan.critics import Critics, NonFiniteError, frozen
 from gan.losses import L1, STFTDistance
 from gan.step import Step
-from gan.weighing import WeightError, check_weights, weigh
+from gan.weighing import Ramp, WeightError, check_weights, weigh
 from generators.contract import Estimate, Pair
 
 
@@ -30,7 +30,7 @@ class Filter(nn.Module):
 
     def forward(self, pair: Pair) -> Estimate:
         output = self.layer(pair.source)
-        return Estimate(output, pair.target, {"size": output.square().mean()}, {"peak": output.detach().abs().max()})
+        return Estimate(output, pair.target, {"size": output.square().mean()}, {"level": output.detach().abs().mean()})
 
 
 class OneProcess:
@@ -93,7 +93,7 @@ def test_learning_leaves_the_generator_alone_and_judging_leaves_the_critics_alon
     assert step.critics
     real = pairs_of(1, 2)[0].target
     fake = step.generator.layer(real)
-    step.critics.learn([(real, fake)], 1)
+    step.critics.learn([(real, fake)])
     assert all(p.grad is None for p in step.generator.parameters())
     losses = step.critics.judge(real, fake)
     (losses["adversarial"] + losses["feature_matching"]).backward()
@@ -110,8 +110,8 @@ def test_critics_learn_from_the_fake() -> None:
     other = deepcopy(step.critics)
     draw = torch.Generator().manual_seed(5)
     first, second = torch.randn(2, 1, 1, 400, generator=draw, dtype=torch.float64)
-    step.critics.learn([(real, first)], 1)
-    other.learn([(real, second)], 1)
+    step.critics.learn([(real, first)])
+    other.learn([(real, second)])
     assert not torch.equal(weights_of(step.critics.bare), weights_of(other.bare))
 
 
@@ -122,7 +122,7 @@ def test_the_critics_learn_to_tell_apart() -> None:
     real = torch.sin(2 * torch.pi * 500 * time).expand(4, 1, -1)
     fake = torch.sin(2 * torch.pi * 1500 * time).expand(4, 1, -1)
     step.critics.optimiser.param_groups[0]["lr"] = 1e-2
-    losses = [float(step.critics.learn([(real, fake)], 1)["loss/critics"]) for _ in range(60)]
+    losses = [float(step.critics.learn([(real, fake)])["loss/critics"]) for _ in range(60)]
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -133,7 +133,9 @@ def test_accumulation_equals_one_batch(micro: int) -> None:
         batch = pairs_of(1, 4, seed=number)
         pieces = [Pair(*(x.chunk(micro)[i] for x in (batch[0].source, batch[0].target)), 8000) for i in range(micro)]
         said, said_in_parts = whole(batch, number), parts(pieces, number)
-        for name in ("loss/total", "loss/critics", "norm/generator", "norm/critics"):
+        assert {"loss/total", "loss/critics", "loss/stft", "fact/level", "norm/critics", "score/s/fake"} <= said.keys()
+        assert said.keys() == said_in_parts.keys()
+        for name in said:
             assert float(said[name]) == pytest.approx(float(said_in_parts[name]), rel=1e-9), name
     assert torch.allclose(weights_of(whole.generator), weights_of(parts.generator), rtol=1e-9, atol=1e-12)
     assert whole.critics and parts.critics
@@ -155,23 +157,91 @@ def test_critics_learn_alone_then_judge() -> None:
 def test_total_is_the_weighed_sum() -> None:
     said = make_step()(pairs_of(1, 2), 0)
     assert float(said["loss/total"]) == pytest.approx(sum(w * float(said[f"loss/{n}"]) for n, w in WEIGHTS.items()))
-    assert float(said["fact/peak"]) > 0
+    assert float(said["fact/level"]) > 0
 
 
 def test_a_bad_gradient_stops_before_the_weights() -> None:
     step = make_step()
     assert step.critics
-    before, critics_before = weights_of(step.generator), weights_of(step.critics.bare)
+    before = weights_of(step.generator), weights_of(step.critics.bare)
     pair = pairs_of(1, 2)[0]
     pair.source[0, 0, 10] = float("nan")
-    with pytest.raises(NonFiniteError, match="critics"):
-        step([pair], 0)
-    step.critics = None
-    step.weights = {name: WEIGHTS[name] for name in ("waveform", "stft", "size")}
     with pytest.raises(NonFiniteError, match="generator"):
         step([pair], 0)
-    assert torch.equal(weights_of(step.generator), before)
-    assert not torch.isnan(critics_before).any()
+    with pytest.raises(NonFiniteError, match="critics"):
+        step.critics.learn([(pair.target, pair.source)])
+    assert torch.equal(weights_of(step.generator), before[0])
+    assert torch.equal(weights_of(step.critics.bare), before[1])
+
+
+def test_the_generator_works_once_on_each_micro_batch() -> None:
+    step = make_step()
+    calls = []
+    step.generator.register_forward_hook(lambda *_: calls.append(1))
+    step(pairs_of(3, 2), 0)
+    assert len(calls) == 3
+
+
+def test_the_critics_judge_before_they_learn() -> None:
+    step, pair = make_step(), pairs_of(1, 2)[0]
+    assert step.critics
+    judged = step.critics.judge(pair.target, step.generator(pair).output.detach())
+    said = step([pair], 0)
+    for name in ("adversarial", "feature_matching"):
+        assert float(said[f"loss/{name}"]) == pytest.approx(float(judged[name]), rel=1e-12)
+
+
+def test_verdicts_are_summed_over_the_members() -> None:
+    step, pair = make_step(), pairs_of(1, 2)[0]
+    assert step.critics
+    said = step.critics.judge(pair.target, pair.source)["adversarial"].detach()
+    scores = [opinion.score.detach() for opinion in step.critics.bare(pair.source).values()]
+    assert len(scores) == 2
+    assert float(said) == pytest.approx(sum(float((score - 1).square().mean()) for score in scores), rel=1e-9)
+
+
+def test_the_critics_gradient_is_clipped() -> None:
+    moved = []
+    for clip in (1e-9, 100.0):
+        critics = make_step().critics
+        assert critics
+        critics.optimiser = torch.optim.SGD(critics.bare.parameters(), lr=1.0)
+        critics.clip = clip
+        start = weights_of(critics.bare)
+        pair = pairs_of(1, 2)[0]
+        critics.learn([(pair.target, pair.source)])
+        moved.append(float((weights_of(critics.bare) - start).norm()))
+    assert moved[0] <= 1.01e-9 < moved[1]
+
+
+def test_a_step_goes_up_the_ramp() -> None:
+    step = make_step(weights=WEIGHTS | {"stft": Ramp(0.0, 4.0, 2)})
+    for number, weight in enumerate((0.0, 2.0, 4.0, 4.0)):
+        said = step(pairs_of(1, 2), number)
+        expected = sum(w * float(said[f"loss/{n}"]) for n, w in (WEIGHTS | {"stft": weight}).items())
+        assert float(said["loss/total"]) == pytest.approx(expected)
+
+
+def test_critics_that_are_missed_are_an_error() -> None:
+    step = make_step(critics=None)
+    with pytest.raises(WeightError, match=r"nobody gives.*'adversarial'"):
+        step(pairs_of(1, 2), 0)
+
+
+def test_half_precision_ends_at_the_generator() -> None:
+    seen: dict[str, torch.dtype] = {}
+    step = make_step(precision=torch.bfloat16)
+    assert step.critics
+    step.generator.float()
+    step.critics.bare.float()
+    step.generator.layer.register_forward_hook(lambda _, __, output: seen.update(layer=output.dtype))
+    step.critics.bare.register_forward_hook(lambda _, given, __: seen.update(critics=given[0].dtype))
+    step.terms["waveform"].register_forward_hook(lambda _, given, __: seen.update(term=given[0].output.dtype))
+    step.terms["stft"].float()
+    (pair,) = pairs_of(1, 2)
+    said = step([Pair(pair.source.float(), pair.target.float(), 8000)], 0)
+    assert seen == {"layer": torch.bfloat16, "critics": torch.float32, "term": torch.float32}
+    assert {said[name].dtype for name in ("loss/size", "fact/level", "loss/total")} == {torch.float32}
 
 
 def test_the_gradient_is_clipped() -> None:

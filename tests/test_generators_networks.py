@@ -210,3 +210,21 @@ def test_macs_are_those_of_the_convolutions() -> None:
 def test_sizes_that_do_not_fit_are_refused(make: Callable[[], nn.Module]) -> None:
     with pytest.raises(ModelError):
         make()
+
+
+class Echo(nn.Module):
+    """A mender that hears exactly as far as it says, and its farthest samples as loud as its nearest."""
+
+    sample_rate, hop, reach = 8000, 4, 5
+
+    def restore(self, waveform: torch.Tensor) -> torch.Tensor:
+        wide = nn.functional.pad(waveform, (self.reach, self.reach))
+        return waveform + wide[..., : -2 * self.reach] + wide[..., 2 * self.reach :]
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 6, 12, 100])
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_the_context_is_rounded_up(chunk: int, block: int) -> None:
+    waveform = torch.randn(2, 61)
+    blocks = restore_stream(Echo(), waveform.split(block, dim=-1), chunk)
+    assert torch.equal(torch.cat(list(blocks), dim=-1), Echo().restore(waveform[None])[0])
