@@ -156,6 +156,33 @@ class STFTDistance(Distance):
         return missed.div(whole).mean().add(F.l1_loss(heard.log(), wanted.log()))
 
 
+class MultiScaleSTFTDistance(Distance):
+    """The L1 distances of STFT magnitudes and of the log10 of their squares, summed over scales.
+
+    As DDSP has it (Engel et al., 2020), at the settings of DAC's multi-scale STFT loss (Kumar et al., 2023).
+
+    Args:
+        windows: of each scale, in samples; the hop is a quarter.
+        floor: the least magnitude under the logarithm.
+    """
+
+    def __init__(self, windows: Sequence[int] = (2048, 512), floor: float = 1e-5) -> None:
+        super().__init__()
+        self.floor = floor
+        self.spectra = nn.ModuleList(STFTMagnitude(window, window // 4, window) for window in windows)
+
+    def distance(self, output: Tensor, target: Tensor) -> Tensor:
+        """Compare waveforms, [batch, channels, samples]."""
+        return torch.stack([self._at(spectrum, output, target) for spectrum in self.spectra]).sum()
+
+    def _at(self, spectrum: nn.Module, output: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted: Tensor = spectrum(target)
+        heard: Tensor = spectrum(output)
+        log_heard, log_wanted = heard.clamp(min=self.floor).log10(), wanted.clamp(min=self.floor).log10()
+        return F.l1_loss(heard, wanted) + 2 * F.l1_loss(log_heard, log_wanted)
+
+
 class MagnitudeDistance(Distance):
     """The L1 distance of linear STFT magnitudes.
 
