@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from generators.contract import Bottleneck, Estimate, ModelError, Pair
 from generators.convolution import pad_to_multiple
+from generators.gaussian import fidelity
 from generators.usage import Usage
 
 
@@ -138,6 +139,20 @@ class Codec(nn.Module):
         code = pad_to_multiple(code, self._bottleneck.block)
         waveform: Tensor = self.decoder(self._bottleneck.decode(code))
         return waveform[..., :samples]
+
+    def describe(self, code: Tensor) -> dict[str, float]:
+        """Say how codes use what they have, [batch, width, frames] of many frames.
+
+        Returns:
+            Of codes generators.usage.Usage.facts; of continuous values how many principal components hold such a share
+            of their variance (RAVE's fidelity, Caillon and Esling 2021), as "components/0.95".
+        """
+        if not self.codebooks:
+            found = fidelity(code.transpose(1, 2).flatten(0, 1))
+            return {f"components/{share}": float(count) for share, count in found.items()}
+        usage = Usage(self.codebooks, decay=0.0).to(code.device)
+        usage.count(code)
+        return {name: float(fact) for name, fact in usage.facts(self.sample_rate / self.frame).items()}
 
     @property
     def reach(self) -> int:

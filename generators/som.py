@@ -11,6 +11,7 @@ A frame chooses the nearest entry, as in any vector quantisation; its neighbours
 
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -137,6 +138,12 @@ class SelfOrganisingMaps(nn.Module):
         if self.neighbourhood == "hard":
             return (self.squared_distances <= square).to(self.squared_distances)
         return torch.exp(-self.squared_distances / (2 * square).clamp(min=1e-30))
+
+    def draw(self, file: Path) -> None:
+        """Draw every map, see generators.som_picture.draw_maps."""
+        from generators.som_picture import draw_maps
+
+        draw_maps(self, file)
 
     def forward(self, hidden: Tensor) -> Latent:
         """Pass [batch, dimension, frames] through."""

@@ -86,6 +86,11 @@ def parser() -> Parser:
         "model", type=Path, metavar="MODEL", help="a run, a checkpoint, a generator's folder, or a file"
     )
     inspect.add_argument("--json", action="store_true", help="as JSON")
+    on = "encode this file or folder with the codec, and say how it uses its codes: entropy, bitrate, components"
+    inspect.add_argument("--on", type=Path, metavar="AUDIO", help=on)
+    picture = "draw the codebooks to this file, where they lie on a grid (self-organising maps)"
+    inspect.add_argument("--picture", type=Path, metavar="FILE", help=picture)
+    inspect.set_defaults(device="auto")
     for command in (restore, shift, *coders, inspect):
         trust = "load a network class from outside the generators package, running its code"
         command.add_argument("--trust", action="store_true", help=trust)

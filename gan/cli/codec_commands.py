@@ -3,6 +3,7 @@
 import argparse
 from typing import cast
 
+from gan.cli.hearing import draw, hear
 from gan.cli.networks import load_network
 from gan.cli.worker import say, work_through
 from gan.coding.bitstream import reading
@@ -11,6 +12,7 @@ from gan.coding.trimming import trim
 from gan.flow import Progress
 from gan.planning import TO_DECODE, TO_ENCODE, TO_TRIM, Job, plan
 from generators import store
+from generators.codec import Codec
 from generators.contract import Coder, ModelError
 from generators.published import convert
 
@@ -60,6 +62,14 @@ def import_weights(parsed: argparse.Namespace) -> int:
     convert(parsed.input, parsed.output)
     say(f"{parsed.output} is a model now: `unshift inspect {parsed.output}` says of what kind")
     return 0
+
+
+def hear_and_draw(parsed: argparse.Namespace) -> dict[str, float]:
+    """Do what `unshift inspect MODEL --on AUDIO --picture FILE` asks besides, and return what was heard."""
+    codec = _codec(parsed)
+    if parsed.picture and isinstance(codec.coder, Codec):
+        draw(codec.coder, parsed.picture)
+    return hear(codec, parsed.on) if parsed.on else {}
 
 
 def _codec(parsed: argparse.Namespace) -> KnownCodec:

@@ -102,5 +102,9 @@ def _pairs(parsed: argparse.Namespace) -> int:
 
 def _inspect(parsed: argparse.Namespace) -> int:
     found = inspect_file(parsed.model) if parsed.model.is_file() else inspect(parsed.model, trust=parsed.trust)
-    print(json.dumps(found.as_dict(), indent=2) if parsed.json else found.table())  # noqa: T201
+    heard = codec_commands.hear_and_draw(parsed) if parsed.on or parsed.picture else {}
+    if parsed.json:
+        print(json.dumps(found.as_dict() | ({"heard": heard} if heard else {}), indent=2))  # noqa: T201
+    else:
+        print("\n".join([found.table(), *(f"  {name:<22} {value:.4g}" for name, value in heard.items())]))  # noqa: T201
     return 0

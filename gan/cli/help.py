@@ -94,6 +94,8 @@ INSPECT_EXAMPLES = """\
 examples:
   unshift inspect runs/stage3
   unshift inspect runs/stage3/checkpoints/00010000/average --json
+  unshift inspect runs/codec --on voices/                    entropy, used entries and true bitrate on your sound
+  unshift inspect runs/codec_som --picture maps.png          the grids of self-organising maps
   unshift inspect song.unshift                               length, sample rate, channels, bitrate, codebooks"""
 
 IMPORT = """\

@@ -133,7 +133,7 @@ def encode_file(
         with whole_file(job.output) as file:
             writer = BitstreamWriter(file, header, codec.priors)
             frames = 0
-            for codes in _encoded(reader, codec, round(chunk_seconds * facts.sample_rate)):
+            for codes in encoded(reader, codec, round(chunk_seconds * facts.sample_rate)):
                 writer.append(codes[:, : header.width])
                 frames += codes.shape[2]
                 if progress:
@@ -156,7 +156,12 @@ def _header(reader: Reader, facts: CodecFacts, width: int) -> Header:
     )
 
 
-def _encoded(reader: Reader, codec: KnownCodec, chunk: int) -> Iterator[np.ndarray[Any, Any]]:
+def encoded(reader: Reader, codec: KnownCodec, chunk: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Encode what a reader reads, so many samples at the codec's rate at once.
+
+    Yields:
+        [streams, width, some frames], int64 codes or float32 values.
+    """
     heard = resampled(blocks_of(reader), reader.sample_rate, codec.facts.sample_rate, reader.channels)
     streams = (as_streams(_tensor(block, codec)[None], codec.facts.channels) for block in heard)
     for codes in encode_stream(codec.coder, streams, chunk):
