@@ -25,8 +25,9 @@ install: .venv/installed
 demo: install
 	$(BIN)/python demo/make.py
 
+# A process a core, with one thread each; tests of a file stay together and share what they made.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

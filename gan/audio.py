@@ -32,6 +32,9 @@ __all__ = [
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+# What lies beyond is a damaged header; such rates crash shifters, or ask for all memory to resample.
+RATES = range(2000, 768_001)
+
 
 class Reader:
     """An audio file opened for reading; a context manager.
@@ -41,14 +44,15 @@ class Reader:
 
     Attributes:
         path: the file.
-        sample_rate: in Hz.
+        sample_rate: in Hz, 2000 to 768,000.
         channels: how many.
         samples: how many a channel, as the file's header says; `blocks` gives exactly so many or fails.
         format: container, "WAV", "FLAC", "OGG", "MP3", "AIFF" ...
         subtype: coding of the samples, "PCM_16", "PCM_24", "FLOAT", "VORBIS" ...
 
     Raises:
-        AudioError: missing, a folder, unreadable, empty, not audio, cut short, or without a sample.
+        AudioError: missing, a folder, unreadable, empty, not audio, cut short, without a sample, or of a rate that no
+            recording has.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,6 +77,10 @@ class Reader:
         if self.samples == 0 or is_cut_short(self._file.extra_info):
             self._close()
             raise AudioError(f"{path}: {'is cut short' if self.samples else 'holds no sample'}")
+        if self.sample_rate not in RATES:
+            self._close()
+            wrong = f"a rate of {self.sample_rate} Hz is not in {RATES.start}..{RATES.stop - 1}"
+            raise AudioError(f"{path}: {wrong}; its header is wrong: write it anew")
 
     def __enter__(self) -> Self:
         return self

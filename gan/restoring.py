@@ -7,7 +7,7 @@ from torch import nn
 
 from gan.audio import Reader, Waveform, Writer
 from gan.flow import Progress, blocks_of, resampled, write_blocks
-from gan.pairs.shift import Shifter
+from gan.pairs.shift import Shifter, ShiftError
 from gan.pairs.stream import shift_blocks
 from gan.planning import Job
 from generators.contract import Mender

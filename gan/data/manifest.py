@@ -32,7 +32,8 @@ class PairRecord:
         shifter: what shifted, as it was named in the settings.
         direction: "there_and_back" or "one_way".
         split: "train", "validation" or "test".
-        speaker: who or what it is; no speaker is in two splits.
+        speaker: who or what it is. By default no speaker is in two splits; one is where files were split (as was asked
+            for, or for want of a second speaker), and where a recording of theirs is another speaker's to the byte.
         origin: the recording, path relative to the folder that the pairs were made of.
         origin_sha256: of the recording's bytes.
         checks: what was measured, by name.

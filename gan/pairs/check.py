@@ -19,6 +19,9 @@ SILENT = 1e-3
 """A recording whose peak is under -60 dB of full scale is silence."""
 CLIPPED = 0.999
 MOST_CLIPPED = 0.01
+MOST_PEAK = 2.0
+"""A pair is made softer where it clips, by 6 dB at most: all pairs of a piece share one gain, so one wild shift would
+make the others faint, and 16 bits lose one here. A real shift of speech or music adds some 2 dB to the peak."""
 MOST_LAG = 5.0
 MOST_CENTS = 50.0
 LEAST_CORRELATION = 0.5
@@ -40,30 +43,34 @@ def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: 
         lag_ms: how much later the source is. envelope: correlation of the two sides' band envelopes at that lag.
         level_db: of the source above the target. cents: error of the pitch ratio, median over the voiced frames.
         voiced: number of frames, 10 ms apart, that are voiced on both sides. peak: the larger one of the two.
-        difference: in length, samples.
+        least_peak: the smaller one. difference: in length, samples.
     """
     shortest = min(source.shape[1], target.shape[1])
     lag, correlation = envelope_lag(source[0], target[0], sample_rate, semitones)
     cents, voiced = pitch_error(source[0, :shortest], target[0, :shortest], sample_rate, semitones)
     energies = [float(np.mean(np.square(side, dtype=np.float64))) + 1e-20 for side in (source, target)]
+    peaks = [float(np.abs(side).max(initial=0)) for side in (source, target)]
     values = {
         "lag_ms": 1000 * lag,
         "envelope": correlation,
         "level_db": 10 * np.log10(energies[0] / energies[1]),
         "cents": cents,
         "voiced": voiced,
-        "peak": max(float(np.abs(side).max(initial=0)) for side in (source, target)),
+        "peak": max(peaks),
+        "least_peak": min(peaks),
         "difference": source.shape[1] - target.shape[1],
     }
     return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def objection(checks: dict[str, float]) -> str | None:
-    """Say why a pair with these measurements should be left out; None where nothing speaks against it."""
+    """Say why a pair with these measurements, not made softer yet, should be left out; None: nothing against it."""
     if checks["difference"]:
         return f"the shifted side is {checks['difference']:+g} samples longer"
-    if checks["peak"] > 1:
-        return f"clips: its peak is {checks['peak']}"
+    if checks["least_peak"] < SILENT:
+        return f"the {'shifted' if checks['level_db'] < 0 else 'clean'} side is silent"
+    if checks["peak"] > MOST_PEAK:
+        return f"its peak is {checks['peak']:.4g}, over {MOST_PEAK:g}: to be kept whole it would become too soft"
     if checks["level_db"] < -MOST_LEVEL or checks["level_db"] > MOST_LEVEL:
         return f"the shifted side is {checks['level_db']:+.1f} dB louder"
     if checks["envelope"] >= LEAST_CORRELATION and abs(checks["lag_ms"]) > MOST_LAG:

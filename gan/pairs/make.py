@@ -14,12 +14,12 @@ from multiprocessing.connection import Connection
 import numpy as np
 from tqdm import tqdm
 
-from gan.audio import find_audio
+from gan.audio import Waveform, find_audio
 from gan.data.manifest import PairRecord, write_manifest
 from gan.files import write_text
 from gan.pairs.recording import Outcome, make_recording
 from gan.pairs.settings import PairSettings, claim
-from gan.pairs.shift import PairError, load_shifter
+from gan.pairs.shift import PairError, apply_shifter, load_shifter
 from gan.pairs.split import check_held_out, split_origins
 
 __all__ = ["PairError", "PairReport", "PairSettings", "make_pairs"]
@@ -58,7 +58,8 @@ def make_pairs(settings: PairSettings, *, progress: bool = True) -> PairReport:
         progress: show a progress bar on a terminal's stderr.
 
     Raises:
-        PairError: no recordings, an unknown shifter or one whose package is missing, a destination that holds
+        PairError: no recordings, an unknown shifter, one whose package is missing or that cannot even shift a tone, a
+            destination that holds
             something else or other settings or cannot be written to, a process that died.
         AudioError: there is no source folder.
     """
@@ -67,8 +68,8 @@ def make_pairs(settings: PairSettings, *, progress: bool = True) -> PairReport:
         raise PairError(f"{settings.source}: holds no audio files")
     check_held_out(origins, settings)
     for name in settings.shifters:
-        # A missing package should come out before the work begins.
-        load_shifter(name)(np.zeros((1, settings.sample_rate // 2), np.float32), settings.sample_rate, 1.0)
+        # A missing package, or a shifter that never works, should come out before the work begins.
+        apply_shifter(load_shifter(name), _tone(settings.sample_rate), settings.sample_rate, 1.0)
     claim(settings)
     bar = tqdm(total=len(origins), desc="pairs", unit="file", disable=None if progress else True)
     outcomes = []
@@ -79,8 +80,15 @@ def make_pairs(settings: PairSettings, *, progress: bool = True) -> PairReport:
     return _conclude(sorted(outcomes, key=lambda outcome: outcome.origin), settings)
 
 
+def _tone(sample_rate: int) -> Waveform:
+    """Give half a second of 150 Hz, which every shifter has to be able to shift; [1, samples]."""
+    seconds = np.arange(sample_rate // 2) / sample_rate
+    return (0.1 * np.sin(2 * np.pi * 150 * seconds)).astype(np.float32)[None]
+
+
 def _conclude(outcomes: list[Outcome], settings: PairSettings) -> PairReport:
-    splits, remarks = split_origins([outcome.origin for outcome in outcomes if outcome.pairs], settings)
+    digests = {outcome.origin: outcome.pairs[0].origin_sha256 for outcome in outcomes if outcome.pairs}
+    splits, remarks = split_origins(digests, settings)
     records = [replace(pair, split=splits[pair.origin]) for outcome in outcomes for pair in outcome.pairs]
     left_out = [(outcome.origin, reason) for outcome in outcomes for reason in outcome.left_out]
     lines = [json.dumps({"origin": origin, "reason": reason}) + "\n" for origin, reason in left_out]

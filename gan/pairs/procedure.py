@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gan.audio import Waveform, resample
-from gan.pairs.shift import Shifter, fitted
+from gan.pairs.shift import Shifter, apply_shifter, fitted
 
 
 def oversampling(semitones: float) -> int:
@@ -52,12 +52,15 @@ def there_and_back(clean: Waveform, sample_rate: int, semitones: float, shifter:
 
     Returns:
         Same shape as clean.
+
+    Raises:
+        PairError: as `apply_shifter`; so do the functions below.
     """
     if semitones == 0:
         return clean
     times = oversampling(semitones)
-    there = _shift(widen(clean, times), times * sample_rate, semitones, shifter)
-    return narrow(_shift(there, times * sample_rate, -semitones, shifter), times, clean.shape[1])
+    there = apply_shifter(shifter, widen(clean, times), times * sample_rate, semitones)
+    return narrow(apply_shifter(shifter, there, times * sample_rate, -semitones), times, clean.shape[1])
 
 
 def one_way(clean: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> tuple[Waveform, Waveform]:
@@ -80,14 +83,8 @@ def one_way(clean: Waveform, sample_rate: int, semitones: float, shifter: Shifte
 def shift_wide(waveform: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> Waveform:
     """Shift at a multiple of the rate, where no shifter has to know what happens at its upper end; same shape."""
     times = oversampling(semitones)
-    return narrow(_shift(widen(waveform, times), times * sample_rate, semitones, shifter), times, waveform.shape[1])
-
-
-def _shift(waveform: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> Waveform:
-    shifted = shifter(waveform, sample_rate, semitones)
-    if shifted.shape != waveform.shape:
-        raise ValueError(f"a shifter made {shifted.shape} of {waveform.shape}")
-    return shifted
+    wide = apply_shifter(shifter, widen(waveform, times), times * sample_rate, semitones)
+    return narrow(wide, times, waveform.shape[1])
 
 
 def widen(waveform: Waveform, times: int) -> Waveform:

@@ -13,11 +13,11 @@ import numpy as np
 from gan.audio import AudioError, Reader, Waveform, resample, resampled_length, write
 from gan.data.manifest import PairRecord
 from gan.files import write_text
-from gan.pairs.check import MOST_CLIPPED, SILENT, check_pair, clipped_share, objection
+from gan.pairs.check import MOST_CLIPPED, MOST_PEAK, SILENT, check_pair, clipped_share, objection
 from gan.pairs.pieces import Piece, even_borders, read_pieces
 from gan.pairs.procedure import one_way, there_and_back
 from gan.pairs.settings import PairSettings
-from gan.pairs.shift import PairError, fitted, load_shifter
+from gan.pairs.shift import PairError, ShiftError, fitted, load_shifter
 from gan.pairs.split import speaker_of
 
 AUDIO, NOTES = "audio", "notes"
@@ -171,21 +171,19 @@ def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[
     lead = resampled_length(piece.lead, rate, wanted)
     samples = resampled_length(piece.start + piece.samples, rate, wanted) - resampled_length(piece.start, rate, wanted)
     inside = slice(lead, lead + samples)
-    if np.abs(clean[:, inside]).max(initial=0) < SILENT:
+    peak = float(np.abs(clean[:, inside]).max(initial=0))
+    if peak < SILENT:
         return [], ["is silent (its channels may cancel each other)"]
+    if peak > MOST_PEAK:
+        return [], [f"its peak is {peak:.4g}, over {MOST_PEAK:g} times full scale: make it softer first"]
     takes: list[_Take] = []
     reasons = []
     for name, semitones in _shifts(settings):
         try:
             source, target = _apply(clean, semitones, name, settings)
-        except PairError:
-            raise
-        except Exception as error:
-            # A shifter is somebody else's code; what it cannot shift is not worth the other recordings.
-            reasons.append(f"{name} cannot shift it by {semitones:+g} ({type(error).__name__}: {error})")
-            continue
-        if not np.isfinite(source).all():
-            reasons.append(f"{name} gave samples that are no numbers at {semitones:+g}")
+        except ShiftError as error:
+            # What one shifter cannot shift is not worth the other recordings.
+            reasons.append(str(error))
             continue
         takes.append(_Take(semitones, name, fitted(source[:, inside], samples), fitted(target[:, inside], samples), {}))
     return _checked(takes, settings, reasons)
@@ -200,7 +198,7 @@ def _shifts(settings: PairSettings) -> list[tuple[str, float]]:
 def _apply(clean: Waveform, semitones: float, name: str, settings: PairSettings) -> tuple[Waveform, Waveform]:
     if semitones == 0:
         return clean, clean
-    # Made anew for every call: a shifter that keeps a state would carry one file into the next.
+    # Made anew for every pair: a shifter that keeps a state would carry one file into the next.
     shifter = load_shifter(name)
     if settings.direction == "one_way":
         return one_way(clean, settings.sample_rate, semitones, shifter)
@@ -208,21 +206,25 @@ def _apply(clean: Waveform, semitones: float, name: str, settings: PairSettings)
 
 
 def _checked(takes: list[_Take], settings: PairSettings, reasons: list[str]) -> tuple[list[_Take], list[str]]:
-    """Bring all pairs of a piece to one level at which none clips, and drop those that fail a check."""
-    # One gain for all: the pairs share their target.
-    peak = max((float(np.abs(side).max()) for take in takes for side in (take.source, take.target)), default=0.0)
-    gain = np.float32(min(1.0, HIGHEST / peak)) if peak else np.float32(1)
+    """Drop the pairs of a piece that fail a check, and bring the others to one level at which none clips."""
     good = []
     for take in takes:
-        source, target = take.source * gain, take.target * gain
         between = take.semitones if settings.direction == "one_way" else 0.0
-        checks = check_pair(source, target, settings.sample_rate, between)
+        checks = check_pair(take.source, take.target, settings.sample_rate, between)
         if (against := objection(checks)) is not None:
             reasons = [*reasons, f"shifted {take.semitones:+g} by {take.shifter}: {against}"]
         else:
-            checks = checks | {"gain_db": round(20 * float(np.log10(gain)), 4)}
-            good.append(replace(take, source=source, target=target, checks=checks))
-    return good, reasons
+            good.append(replace(take, checks=checks))
+    # One gain for all, as the pairs share their target; of the good ones alone, so that a bad one softens none.
+    peak = max((float(np.abs(side).max()) for take in good for side in (take.source, take.target)), default=0.0)
+    gain = np.float32(min(1.0, HIGHEST / peak)) if peak else np.float32(1)
+    return [_scaled(take, gain) for take in good], reasons
+
+
+def _scaled(take: _Take, gain: np.float32) -> _Take:
+    peaks = {name: round(take.checks[name] * float(gain), 4) for name in ("peak", "least_peak")}
+    checks = take.checks | peaks | {"gain_db": round(20 * float(np.log10(gain)), 4)}
+    return replace(take, source=take.source * gain, target=take.target * gain, checks=checks)
 
 
 def _write_takes(

@@ -1,7 +1,7 @@
 """Pitch shifters behind one signature; each call starts afresh, so nothing of one file is heard in the next.
 
-Signalsmith is in the core installation and PhaseVocoder needs nothing; World comes with `unshift[shifters]`, RubberBand
-and Psola with `unshift[shifters-gpl]` (their licence is the GPL).
+Signalsmith is in the core installation and PhaseVocoder needs nothing; World comes with `unshift[shifters]`, Librosa
+with `unshift[dac]`, RubberBand and Psola with `unshift[shifters-gpl]` (their licence is the GPL).
 """
 
 import importlib
@@ -14,13 +14,17 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from gan.audio import Waveform
+from gan.audio import Waveform, resample
 
 Spectrum = NDArray[np.inexact]
 
 
 class PairError(ValueError):
     """Pairs cannot be made as asked; the message is one line that says what to do."""
+
+
+class ShiftError(PairError):
+    """A shifter cannot shift this waveform; another one it may."""
 
 
 @runtime_checkable
@@ -107,11 +111,40 @@ def _locked(phase: Spectrum, now: Spectrum, before: Spectrum) -> Spectrum:
     return np.asarray(turned + np.angle(now) - np.angle(now[nearest]))
 
 
+class Librosa:
+    """librosa's pitch_shift: the plain phase vocoder (Flanagan and Golden 1966; McFee et al. 2015), and resampling.
+
+    Every bin turns on its own: nothing keeps a partial's bins together as `PhaseVocoder` does, so voices sound hollow
+    and far away. That is the sound of most data made in Python; torchaudio's pitch_shift is the same procedure.
+
+    Args:
+        window: length of the window, seconds; the nearest power of two is taken. The default is 2048 samples at 48 kHz.
+    """
+
+    def __init__(self, window: float = 0.043) -> None:
+        self.window = window
+
+    def __call__(self, waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
+        """Shift, see `Shifter`.
+
+        Raises:
+            PairError: librosa is not installed.
+        """
+        effects = _optional("librosa.effects", "dac")
+        size = 1 << round(np.log2(self.window * sample_rate))
+        padded = fitted(waveform, max(waveform.shape[1], size))
+        shifted = effects.pitch_shift(padded, sr=sample_rate, n_steps=semitones, n_fft=size)
+        return fitted(shifted, waveform.shape[1])
+
+
 class World:
     """WORLD: speech taken apart into pitch, envelope and noise and put together anew; formants stay (Morise 2016).
 
     Speech and solo singing only. 2 to 4 times real time on a core at 48 kHz.
     """
+
+    LOWEST = 16000
+    """WORLD looks for voicing up to 7900 Hz; at rates that do not reach it, it reads and writes past its memory."""
 
     def __call__(self, waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
         """Shift, see `Shifter`.
@@ -120,15 +153,19 @@ class World:
             PairError: pyworld is not installed.
         """
         world = _optional("pyworld", "shifters")
+        rate = sample_rate * max(1, -(-self.LOWEST // sample_rate))
 
         def shift(channel: NDArray[np.float64]) -> NDArray[np.float64]:
-            pitch, times = world.harvest(channel, sample_rate)
-            envelope = world.cheaptrick(channel, pitch, times, sample_rate)
-            noise = world.d4c(channel, pitch, times, sample_rate)
-            made = world.synthesize(pitch * 2.0 ** (semitones / 12), envelope, noise, sample_rate)
+            pitch, times = world.harvest(channel, rate)
+            envelope = world.cheaptrick(channel, pitch, times, rate)
+            noise = world.d4c(channel, pitch, times, rate)
+            made = world.synthesize(pitch * 2.0 ** (semitones / 12), envelope, noise, rate)
             return cast(NDArray[np.float64], made)
 
-        return _each_channel(shift, waveform, sample_rate)
+        if rate == sample_rate:
+            return _each_channel(shift, waveform, rate)
+        shifted = _each_channel(shift, resample(waveform, sample_rate, rate), rate)
+        return fitted(resample(shifted, rate, sample_rate), waveform.shape[1])
 
 
 class Psola:
@@ -186,7 +223,7 @@ def load_shifter(name: str) -> Shifter:
     try:
         found = getattr(importlib.import_module(module or __name__), part)
     except (ImportError, AttributeError, ValueError) as error:
-        known = ", ".join(kind.__name__ for kind in (Signalsmith, PhaseVocoder, World, Psola, RubberBand))
+        known = ", ".join(kind.__name__ for kind in (Signalsmith, PhaseVocoder, Librosa, World, Psola, RubberBand))
         raise PairError(f"no shifter {name!r} ({error}): one of {known}, or the dotted path of a class") from error
     try:
         shifter = found()
@@ -195,6 +232,29 @@ def load_shifter(name: str) -> Shifter:
     if not callable(shifter):
         raise PairError(f"{name} is no shifter: what it makes cannot be called")
     return cast(Shifter, shifter)
+
+
+def apply_shifter(shifter: Shifter, waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
+    """Let a shifter shift, see `Shifter`: a shifter is somebody else's code, and here alone it is called.
+
+    Raises:
+        ShiftError: it failed at this waveform, or made another shape or samples that are no numbers of it.
+        PairError: its package is missing.
+    """
+    name = type(shifter).__name__
+    try:
+        shifted = shifter(waveform, sample_rate, semitones)
+    except PairError:
+        raise
+    except Exception as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ShiftError(f"{name} cannot shift it by {semitones:+g} ({cause})") from error
+    shape = np.shape(shifted)
+    if shape != waveform.shape:
+        raise ShiftError(f"{name} made {list(shape)} samples of {list(waveform.shape)} at {semitones:+g}")
+    if not np.isfinite(shifted).all():
+        raise ShiftError(f"{name} gave samples that are no numbers at {semitones:+g}")
+    return shifted
 
 
 def fitted(waveform: NDArray[np.floating], samples: int) -> Waveform:

@@ -1,6 +1,6 @@
 """Which pairs are for training, validation and test: by speaker or by file, drawn by hashes so that others stay."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 from gan.data.manifest import Split
@@ -26,20 +26,34 @@ def check_held_out(files: Collection[str], settings: PairSettings) -> None:
         raise PairError(f"held-out speaker {unknown[0]!r} is not in {settings.source}; there are {there}")
 
 
-def split_origins(files: Collection[str], settings: PairSettings) -> tuple[dict[str, Split], list[str]]:
+def split_origins(digests: Mapping[str, str], settings: PairSettings) -> tuple[dict[str, Split], list[str]]:
     """Give each recording its split.
 
     Speakers are ranked by a hash of the seed and their name; the test takes the first ones, validation the last ones.
     So another speaker moves at most one old one across each border, and more files of a speaker move nobody.
+    Recordings of the same bytes count once, as the first of them by name, those held out before all others; the rest
+    go where it goes.
 
     Args:
-        files: paths relative to the source folder, "/" between their parts.
+        digests: a hash of the bytes of each recording, by its path relative to the source folder ("/" between parts).
         settings: the shares, the seed and who is held out.
 
     Returns:
         The split of each file, and remarks that a user should read.
     """
-    speakers = {file: speaker_of(file) for file in sorted(files)}
+    first: dict[str, str] = {}
+    for file in sorted(digests, key=lambda file: (speaker_of(file) not in settings.held_out, file)):
+        first.setdefault(digests[file], file)
+    splits, remarks = _split_files(sorted(first.values()), settings)
+    doubles = {file: first[digest] for file, digest in sorted(digests.items()) if first[digest] != file}
+    if doubles:
+        one, other = next(iter(doubles.items()))
+        remarks.append(f"{len(doubles)} recordings are others to the byte and go to their splits, as {one} with {other}")
+    return {file: splits[first[digest]] for file, digest in digests.items()}, remarks
+
+
+def _split_files(files: Collection[str], settings: PairSettings) -> tuple[dict[str, Split], list[str]]:
+    speakers = {file: speaker_of(file) for file in files}
     held = set(settings.held_out) & set(speakers.values())
     remarks = []
     by_file = settings.split_by == "file"

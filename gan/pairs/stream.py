@@ -1,11 +1,10 @@
 """Shift a file of any length in constant memory: section by section, the sections joined where they agree."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
-from gan.audio import Reader, Waveform, Writer
+from gan.audio import Reader, Waveform
 from gan.pairs.pieces import Piece, even_borders, read_pieces
 from gan.pairs.procedure import shift_wide
 from gan.pairs.shift import Shifter, fitted
@@ -19,44 +18,17 @@ SEARCH = 0.005
 """Two sections may be moved against each other by so many seconds at most, always counted from the true place."""
 
 
-def shift_file(
-    source: Path,
-    output: Path,
-    semitones: float,
-    shifter: Shifter,
-    *,
-    progress: Callable[[int], object] | None = None,
-) -> int:
-    """Shift a file; length, rate, channels and sample format stay.
+def shift_blocks(reader: Reader, semitones: float, shifter: Shifter) -> Iterator[Waveform]:
+    """Shift an open file, block by block, [channels, any]; together the blocks are as long as the file.
 
     Args:
-        source: the file to read.
-        output: the file to write; an existing one is replaced once the new one is whole.
+        reader: the file.
         semitones: how far.
         shifter: what shifts, at twice the rate or more, as in training pairs.
-        progress: is told of every section, how many samples of the input it had.
-
-    Returns:
-        How many samples had to be clipped: a shifted waveform has other peaks.
-
-    Raises:
-        AudioError: the input cannot be read or the output not written; no output is left then.
-        PairError: the shifter's package is missing.
-    """
-    with Reader(source) as reader, Writer(output, reader.sample_rate, reader.channels, like=reader) as writer:
-        for block in shift_blocks(reader, semitones, shifter, progress=progress):
-            writer.write(block)
-    return writer.clipped
-
-
-def shift_blocks(
-    reader: Reader, semitones: float, shifter: Shifter, *, progress: Callable[[int], object] | None = None
-) -> Iterator[Waveform]:
-    """Shift an open file, block by block, [channels, any]; together the blocks are as long as the file.
 
     Raises:
         AudioError: the file is damaged.
-        PairError: the shifter's package is missing.
+        PairError: the shifter's package is missing, or it cannot shift this.
     """
     rate = reader.sample_rate
     long = reader.samples > WHOLE * rate
@@ -65,8 +37,6 @@ def shift_blocks(
     for piece in read_pieces(reader, borders, round(MARGIN * rate)):
         shifted = shift_wide(piece.waveform, rate, semitones, shifter)
         yield from join.add(piece, shifted, last=piece.start + piece.samples == reader.samples)
-        if progress is not None:
-            progress(piece.samples)
 
 
 class _Join:
