@@ -60,13 +60,16 @@ def shift_file(
 
     Raises:
         AudioError: see `restore_file`.
-        PairError: the shifter cannot work on this.
+        PairError: the shifter's package is missing, or it cannot shift this; no output is left then either.
     """
     with Reader(job.source) as reader:
         shifted = shift_blocks(reader, semitones, shifter)
-        if mender is None:
-            return _write(job, reader, shifted, reader.sample_rate, progress)
-        return _write(job, reader, _mended(shifted, reader, mender, chunk_seconds), mender.sample_rate, progress)
+        try:
+            if mender is None:
+                return _write(job, reader, shifted, reader.sample_rate, progress)
+            return _write(job, reader, _mended(shifted, reader, mender, chunk_seconds), mender.sample_rate, progress)
+        except ShiftError as error:
+            raise ShiftError(f"{job.source}: {error}") from error
 
 
 def _mended(blocks: Iterator[Waveform], reader: Reader, mender: Mender, chunk_seconds: float) -> Iterator[Waveform]:

@@ -118,6 +118,20 @@ def test_a_bad_file_is_named_in_one_line(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("rate", [1, 7, 1999, 768_001, 2_000_000_000])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((1000, 1)), rate)
+    with pytest.raises(AudioError, match=f"a.wav: a rate of {rate} Hz is not in 2000..768000") as caught:
+        read_section(tmp_path / "a.wav", 0, 10)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [2000, 11025, 768_000])
+def test_any_other_rate_is_read(tmp_path: Path, rate: int) -> None:
+    write(tmp_path / "a.wav", noise(1, 1000), rate)
+    assert read(tmp_path / "a.wav")[1] == rate
+
+
 def test_a_wav_from_a_pipe_is_no_cut_one(tmp_path: Path) -> None:
     path = tmp_path / "pipe.wav"
     write(path, noise(1, 1000), 48000, subtype="PCM_16")

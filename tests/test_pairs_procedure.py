@@ -113,8 +113,17 @@ def test_each_fault_is_named(speech: Waveform) -> None:
     shifted, target = one_way(speech, RATE, 4.0, Signalsmith())
     assert "cents off" in str(objection(check_pair(shifted, target, RATE, 3.0)))
     assert "longer" in str(objection(check_pair(shifted[:, :-1], target, RATE, 4.0)))
-    assert "louder" in str(objection(check_pair(0 * shifted, target, RATE, 4.0)))
-    assert "clips" in str(objection(check_pair(20 * shifted, 20 * target, RATE, 4.0)))
+    assert "-20.0 dB louder" in str(objection(check_pair(target / 10, target, RATE, 0.0)))
+    assert "too soft" in str(objection(check_pair(20 * shifted, 20 * target, RATE, 4.0)))
+
+
+def test_silence_on_either_side_is_no_pair(speech: Waveform) -> None:
+    faint = 0.0012 * speech / np.abs(speech).max()
+    assert objection(check_pair(faint, faint, RATE, 0)) is None
+    for softer in (0.5, 0.0):
+        # Within the levels that are allowed to differ, and too faint for a pitch or a delay to speak against it.
+        assert objection(check_pair(softer * faint, faint, RATE, 0)) == "the shifted side is silent"
+        assert objection(check_pair(faint, softer * faint, RATE, 0)) == "the clean side is silent"
 
 
 @pytest.mark.parametrize("samples", [1, 50, 500])

@@ -1,5 +1,6 @@
 """Splits: nobody in two of them, nobody moved without need, and somebody to validate on."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gan.data.manifest import Split
 from gan.pairs.settings import PairSettings
 from gan.pairs.shift import PairError
-from gan.pairs.split import check_held_out, speaker_of, split_origins
+from gan.pairs.split import check_held_out, speaker_of
+from gan.pairs.split import split_origins as split_by_digests
 
 PLAIN = PairSettings(Path("voices"), Path("pairs"))
 names = st.text("abcdefgh", min_size=1, max_size=3)
@@ -18,6 +21,11 @@ trees = st.sets(st.tuples(names, names), min_size=1, max_size=40)
 
 def files_of(tree: set[tuple[str, str]]) -> list[str]:
     return [f"{speaker}/{name}.wav" for speaker, name in tree]
+
+
+def split_origins(files: Collection[str], settings: PairSettings) -> tuple[dict[str, Split], list[str]]:
+    """Split recordings that are all different."""
+    return split_by_digests({file: f"digest of {file}" for file in files}, settings)
 
 
 @given(tree=trees, seed=st.integers(0, 99), shares=st.tuples(st.floats(0, 0.45), st.floats(0, 0.45)))
@@ -62,6 +70,36 @@ def test_who_is_held_out_is_for_the_test_and_counts_for_its_share() -> None:
     assert {one_left["h/0.wav"], one_left["h/1.wav"]} == {"train", "validation"}
     with pytest.raises(PairError, match="'x' is not in voices"):
         check_held_out(files, replace(PLAIN, held_out=("x",)))
+
+
+def test_a_seed_gives_the_splits_that_it_always_gave() -> None:
+    files = [f"{speaker}/{take}.wav" for speaker in "abcdefghij" for take in "xy"]
+    splits = split_origins(files, replace(PLAIN, seed=3, validation=0.2, test=0.2))[0]
+    for name, speakers in (("train", "abcdeh"), ("validation", "fg"), ("test", "ij")):
+        assert {file[0] for file, split in splits.items() if split == name} == set(speakers)
+
+
+@given(tree=trees, contents=st.lists(st.integers(0, 9), min_size=40, max_size=40), by_file=st.booleans())
+def test_no_bytes_are_in_two_splits(tree: set[tuple[str, str]], contents: list[int], by_file: bool) -> None:
+    digests = {file: str(number) for file, number in zip(sorted(files_of(tree)), contents, strict=False)}
+    splits, remarks = split_by_digests(digests, replace(PLAIN, split_by="file" if by_file else "speaker"))
+    different = len(set(digests.values()))
+    assert set(splits) == set(digests)
+    assert len({(digests[file], split) for file, split in splits.items()}) == different
+    assert any("to the byte" in remark for remark in remarks) == (different < len(digests))
+
+
+def test_a_copy_goes_where_the_first_one_goes_and_moves_nobody_else() -> None:
+    files = [f"{speaker}/{take}.wav" for speaker in "abcdefghij" for take in "xy"]
+    before = split_origins(files, PLAIN)[0]
+    other = next(file for file, split in before.items() if split == "validation")
+    first = next(file for file, split in before.items() if split == "train" and file < other)
+    copied = {file: file for file in files} | {other: first}
+    after, remarks = split_by_digests(copied, PLAIN)
+    assert after == before | {other: "train"}
+    assert remarks == [f"1 files are others to the byte and share their splits, as {other} that of {first}"]
+    held, _ = split_by_digests({"a/x.wav": "1", "b/x.wav": "1", "c/x.wav": "2"}, replace(PLAIN, held_out=("b",)))
+    assert held == {"a/x.wav": "test", "b/x.wav": "test", "c/x.wav": "train"}, "who is held out is never trained on"
 
 
 def test_a_file_without_a_folder_is_its_own_speaker() -> None:

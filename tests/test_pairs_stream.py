@@ -10,7 +10,9 @@ from gan.audio import AudioError, Reader, Waveform, read, write
 from gan.pairs.check import check_pair
 from gan.pairs.procedure import shift_wide
 from gan.pairs.shift import Signalsmith
-from gan.pairs.stream import shift_blocks, shift_file
+from gan.pairs.stream import shift_blocks
+from gan.planning import Job
+from gan.restoring import shift_file
 
 CLIPS = Path(__file__).parents[1] / "demo/clips"
 CELLO = CLIPS / "cello/cello_phrase_sms.flac"
@@ -27,16 +29,17 @@ def short_sections(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_length_rate_and_channels_stay(tmp_path: Path, channels: int, samples: int, rate: int) -> None:
     waveform = (0.1 * np.random.default_rng(0).standard_normal((channels, samples))).astype(np.float32)
     write(tmp_path / "in.wav", waveform, rate)
-    told: list[int] = []
-    assert shift_file(tmp_path / "in.wav", tmp_path / "out.flac", 5.0, Signalsmith(), progress=told.append) == 0
+    told: list[float] = []
+    job = Job(tmp_path / "in.wav", tmp_path / "out.flac")
+    assert not shift_file(job, Signalsmith(), 5.0, None, progress=lambda done, _: told.append(done))
     shifted, new_rate = read(tmp_path / "out.flac")
     assert (shifted.shape, new_rate) == (waveform.shape, rate)
-    assert sum(told) == samples
+    assert told[-1] == pytest.approx(samples / rate)
 
 
 def test_a_short_file_is_one_call(tmp_path: Path) -> None:
     waveform, rate = read(CELLO)
-    shift_file(CELLO, tmp_path / "out.wav", 5.0, Signalsmith())
+    shift_file(Job(CELLO, tmp_path / "out.wav"), Signalsmith(), 5.0, None)
     np.testing.assert_allclose(read(tmp_path / "out.wav")[0], shift_wide(waveform, rate, 5.0, Signalsmith()), atol=1e-4)
 
 
@@ -83,7 +86,7 @@ def test_a_long_file_comes_in_bounded_sections_and_unshifted_stays_what_it_was(t
     waveform = (0.1 * np.random.default_rng(0).standard_normal((1, minutes * 60 * rate))).astype(np.float32)
     write(tmp_path / "in.wav", waveform, rate, subtype="FLOAT")
     watched = Watched()
-    shift_file(tmp_path / "in.wav", tmp_path / "out.wav", 0.0, watched)
+    shift_file(Job(tmp_path / "in.wav", tmp_path / "out.wav"), watched, 0.0, None)
     assert len(watched.lengths) == 2 * minutes
     assert max(watched.lengths) < 2 * 32 * rate
     np.testing.assert_allclose(read(tmp_path / "out.wav")[0], waveform, atol=1e-5)
@@ -92,7 +95,8 @@ def test_a_long_file_comes_in_bounded_sections_and_unshifted_stays_what_it_was(t
 def test_clipped_samples_are_counted(tmp_path: Path) -> None:
     square = 0.99 * np.sign(np.sin(2 * np.pi * 200 * np.arange(48000) / 48000, dtype=np.float32))
     write(tmp_path / "in.wav", square[None], 48000)
-    assert shift_file(tmp_path / "in.wav", tmp_path / "out.wav", 7.0, Signalsmith()) > 0
+    remarks = shift_file(Job(tmp_path / "in.wav", tmp_path / "out.wav"), Signalsmith(), 7.0, None)
+    assert "were clipped" in remarks[0]
 
 
 def test_a_bad_input_leaves_no_output(tmp_path: Path) -> None:
@@ -102,6 +106,6 @@ def test_a_bad_input_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "out.wav").write_bytes(b"precious")
     for source, output in (("in.flac", "out.wav"), ("in.flac", "in.flac"), ("none.wav", "out.wav")):
         with pytest.raises(AudioError):
-            shift_file(tmp_path / source, tmp_path / output, 3.0, Signalsmith())
+            shift_file(Job(tmp_path / source, tmp_path / output), Signalsmith(), 3.0, None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.flac", "out.wav"]
     assert (tmp_path / "out.wav").read_bytes() == b"precious"

@@ -65,18 +65,21 @@ def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: 
 
 def objection(checks: dict[str, float]) -> str | None:
     """Say why a pair with these measurements, not made softer yet, should be left out; None: nothing against it."""
-    if checks["difference"]:
-        return f"the shifted side is {checks['difference']:+g} samples longer"
-    if checks["least_peak"] < SILENT:
-        return f"the {'shifted' if checks['level_db'] < 0 else 'clean'} side is silent"
-    if checks["peak"] > MOST_PEAK:
-        return f"its peak is {checks['peak']:.4g}, over {MOST_PEAK:g}: to be kept whole it would become too soft"
-    if checks["level_db"] < -MOST_LEVEL or checks["level_db"] > MOST_LEVEL:
-        return f"the shifted side is {checks['level_db']:+.1f} dB louder"
-    if checks["envelope"] >= LEAST_CORRELATION and abs(checks["lag_ms"]) > MOST_LAG:
-        return f"the shifted side is {checks['lag_ms']:+.1f} ms late"
-    if checks["voiced"] >= LEAST_VOICED and abs(checks["cents"]) > MOST_CENTS:
-        return f"the pitch is {checks['cents']:+.0f} cents off"
+    side = "shifted" if checks["level_db"] < 0 else "clean"
+    moves, voiced = checks["envelope"] >= LEAST_CORRELATION, checks["voiced"] >= LEAST_VOICED
+    for wrong, complaint in (
+        (checks["difference"] != 0, f"the shifted side is {checks['difference']:+g} samples longer"),
+        (checks["least_peak"] < SILENT, f"the {side} side is silent"),
+        (
+            checks["peak"] > MOST_PEAK,
+            f"its peak is {checks['peak']:.4g}, over {MOST_PEAK:g}: to be kept whole it would become too soft",
+        ),
+        (abs(checks["level_db"]) > MOST_LEVEL, f"the shifted side is {checks['level_db']:+.1f} dB louder"),
+        (moves and abs(checks["lag_ms"]) > MOST_LAG, f"the shifted side is {checks['lag_ms']:+.1f} ms late"),
+        (voiced and abs(checks["cents"]) > MOST_CENTS, f"the pitch is {checks['cents']:+.0f} cents off"),
+    ):
+        if wrong:
+            return complaint
     return None
 
 

@@ -115,7 +115,8 @@ class Librosa:
     """librosa's pitch_shift: the plain phase vocoder (Flanagan and Golden 1966; McFee et al. 2015), and resampling.
 
     Every bin turns on its own: nothing keeps a partial's bins together as `PhaseVocoder` does, so voices sound hollow
-    and far away. That is the sound of most data made in Python; torchaudio's pitch_shift is the same procedure.
+    and far away. That is the sound of most data made in Python; torchaudio's pitch_shift is the same procedure
+    with a window of 512 samples.
 
     Args:
         window: length of the window, seconds; the nearest power of two is taken. The default is 2048 samples at 48 kHz.
@@ -130,7 +131,7 @@ class Librosa:
         Raises:
             PairError: librosa is not installed.
         """
-        effects = _optional("librosa.effects", "dac")
+        effects = _optional("librosa", "dac").effects
         size = 1 << round(np.log2(self.window * sample_rate))
         padded = fitted(waveform, max(waveform.shape[1], size))
         shifted = effects.pitch_shift(padded, sr=sample_rate, n_steps=semitones, n_fft=size)

@@ -48,7 +48,7 @@ def split_origins(digests: Mapping[str, str], settings: PairSettings) -> tuple[d
     doubles = {file: first[digest] for file, digest in sorted(digests.items()) if first[digest] != file}
     if doubles:
         one, other = next(iter(doubles.items()))
-        remarks.append(f"{len(doubles)} recordings are others to the byte and go to their splits, as {one} with {other}")
+        remarks.append(f"{len(doubles)} files are others to the byte and share their splits, as {one} that of {other}")
     return {file: splits[first[digest]] for file, digest in digests.items()}, remarks
 
 
