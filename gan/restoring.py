@@ -49,7 +49,7 @@ def shift_file(
 
     Args:
         job: see `restore_file`.
-        shifter: of gan.pairs.shift.
+        shifter: of gan.pairs.shifters.
         semitones: how far.
         mender: see `restore_file`.
         chunk_seconds: see `restore_file`.

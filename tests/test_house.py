@@ -15,7 +15,8 @@ MAY_IMPORT = {
     "features": {"generators"},
     "gan": {"generators.contract", "generators.store", "generators.streaming", "generators.measure"}
     | {"generators.codec", "generators.published"}
-    | {"discriminators.contract", "features.contract", "features.spectrum", "features.pitch"},
+    | {"discriminators.contract", "features.contract", "features.spectrum", "features.pitch"}
+    | {"features.torchaudio_extension"},
     "recipes": {"gan", "features", "generators", "discriminators"},
 }
 ONLY_IN = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gan.audio import Waveform, read
 from gan.pairs.check import check_pair, clipped_share, envelope_lag, objection
 from gan.pairs.procedure import limit, narrow, one_way, oversampling, surviving_band, there_and_back, widen
-from gan.pairs.shift import Signalsmith
+from gan.pairs.shifters import Signalsmith
 
 RATE = 48000
 CLIP = Path(__file__).parents[1] / "demo/clips/kathleen/speech_en_kathleen_1.flac"

@@ -14,7 +14,7 @@ from gan.pairs.shift import PairError, load_shifter
 
 RATE = 16000
 CLIP = Path(__file__).parents[1] / "demo/clips/sms_male/speech_male_sms.flac"
-SHIFTERS = ["Signalsmith", "PhaseVocoder", "Librosa", "World", "Psola", "RubberBand"]
+SHIFTERS = ["Signalsmith", "PhaseVocoder", "Torchaudio", "Librosa", "World", "Psola", "RubberBand"]
 
 
 class Swap:

@@ -9,7 +9,7 @@ import gan.pairs.stream
 from gan.audio import AudioError, Reader, Waveform, read, write
 from gan.pairs.check import check_pair
 from gan.pairs.procedure import shift_wide
-from gan.pairs.shift import Signalsmith
+from gan.pairs.shifters import Signalsmith
 from gan.pairs.stream import shift_blocks
 from gan.planning import Job
 from gan.restoring import shift_file

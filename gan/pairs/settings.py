@@ -26,7 +26,7 @@ class PairSettings:
         semitones: the shifts; 0 gives pairs of twice the same, from which a network learns to leave clean audio alone.
         direction: "there_and_back" (shift and back; to train a restorer) or "one_way" (shift; the network learns to
             undo it).
-        shifters: names in gan.pairs.shift or dotted class paths; each does all shifts.
+        shifters: names in gan.pairs.shifters or dotted class paths; each does all shifts.
         split_by: what the splits are made of, "speaker" or "file".
         validation: share of the speakers (files) for validation; at least one where there are two.
         test: share of the speakers (files) for the test, those held out included.
