@@ -47,6 +47,8 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
     try:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
         save_file(state, partial / WEIGHTS)
+        # It writes for the owner alone; a model is as readable as what is beside it.
+        (partial / WEIGHTS).chmod(0o666 & ~_umask())
         words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
         (partial / DESCRIPTION).write_text(yaml.safe_dump(words, sort_keys=False))
         for file in partial.iterdir():
@@ -162,6 +164,12 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:

@@ -35,6 +35,8 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert torch.equal(network.restore(x), again.restore(x))  # type: ignore[operator]
     assert store.describe(tmp_path / "model")["sample_rate"] == 8000
     assert sorted(f.name for f in tmp_path.iterdir()) == ["model"]
+    modes = {(tmp_path / "model" / name).stat().st_mode for name in (store.WEIGHTS, store.DESCRIPTION)}
+    assert len(modes) == 1, "who may read the one may read the other"
 
 
 def test_saving_again_replaces_the_whole(tmp_path: Path) -> None:
