@@ -75,6 +75,7 @@ def main() -> int:
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
     print(f"\n{headline(scores, LAST)}\n\n{PAGE.relative_to(ROOT)} is ready after {time.monotonic() - begun:.0f} s.")
+    print(f"Mend a file of yours: .venv/bin/unshift restore IN OUT --model {(WORK / STAGES[LAST]).relative_to(ROOT)}")
     found = compare(shifted(scores), LAST, "mel")
     if found is None or found.verdict(lower_is_better=True) == "worse":
         print("demo: the model made the clips worse, which must not happen", file=sys.stderr)

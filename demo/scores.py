@@ -123,6 +123,7 @@ def headline(scores: Sequence[Score], system: str) -> str:
     percent = [100 * value / found.baseline for value in (found.change, found.low, found.high)]
     figures = f"from {found.baseline:.3f} (unrepaired) to {found.mean:.3f}, {percent[0]:+.1f} %"
     figures += f" (95 % interval {percent[1]:+.1f} to {percent[2]:+.1f} %)"
+    figures += against(scores, system)
     match found.verdict(lower_is_better=True):
         case "better":
             return f"Better: on {whose} that training never saw, {system} brings the mel distance down {figures}."
@@ -130,6 +131,16 @@ def headline(scores: Sequence[Score], system: str) -> str:
             return f"Worse: on {whose} that training never saw, {system} takes the mel distance up {figures}."
         case _:
             return f"No clear change: on {whose} that training never saw, {system} takes the mel distance {figures}."
+
+
+def against(scores: Sequence[Score], system: str) -> str:
+    """Name the other metrics that got worse by their interval: "; worse: STFT distance"; "" if there are none."""
+    worse = []
+    for name, metric in METRICS.items():
+        found = compare(scores, system, name)
+        if name != "mel" and found and found.verdict(metric.lower_is_better) == "worse":
+            worse.append(metric.label)
+    return f"; worse: {', '.join(worse)}" if worse else ""
 
 
 def shifted(scores: Sequence[Score]) -> list[Score]:

@@ -32,7 +32,7 @@ def find_audio(folder: Path, endings: Collection[str] = tuple(FORMATS)) -> list[
         AudioError: there is no such folder.
     """
     if not folder.is_dir():
-        raise AudioError(f"{folder}: no such folder")
+        raise AudioError(f"{folder}: {'is a file; name a folder' if folder.exists() else 'no such folder'}")
     found: list[Path] = []
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):

@@ -20,7 +20,10 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line."""
+    """An argument parser whose complaints are one line, and that guesses at no shortened option."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(allow_abbrev=False, **words)
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint on one line and leave with exit code 2."""
@@ -132,29 +135,36 @@ def _add_network(command: Parser) -> None:
     command.add_argument("--chunk-seconds", type=_seconds, default=10.0, help=chunk)
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # refused by whoever asked, in its own words
+
+
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
-    return value
+    value = _number(text)
+    if not (value >= 1 and value.is_integer()):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(value)
 
 
 def _time(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"{text} is not a time in seconds")
     return value
 
 
 def _semitones(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not abs(value) <= 48:
         raise argparse.ArgumentTypeError(f"{text} is not between -48 and 48 semitones")
     return value
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a length in seconds")
     return value

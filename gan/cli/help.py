@@ -18,7 +18,8 @@ the usual way:
   unshift decode song.unshift song.wav --model runs/codec       6. and read it back
 
 `unshift COMMAND --help` tells more of each command.
-exit codes: 0 all went well, 1 some files of a folder failed, 2 nothing was done, 130 stopped with Ctrl-C"""
+exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 some files of a folder failed, 2 nothing
+was done, 130 stopped with Ctrl-C"""
 
 RESTORE = """\
 Mend audio that was pitch-shifted. The output has the input's length, sample rate, channels and sample format. Files of
