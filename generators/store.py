@@ -73,7 +73,7 @@ def load(folder: Path, *, trust: bool = False) -> nn.Module:
     words = describe(folder)
     file = folder / DESCRIPTION
     try:
-        module = _build(words, trust)
+        module = build(words, trust=trust)
     except ModelError as error:
         raise ModelError(f"{file} {error}") from error
     except RecursionError as error:
@@ -187,8 +187,12 @@ def _put_in_place(partial: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _build(words: Mapping[str, Any], trust: bool) -> nn.Module:
-    """Build what a description names, its parts first.
+def build(words: Mapping[str, Any], *, trust: bool = False) -> nn.Module:
+    """Build what a description names, its parts first, with fresh weights.
+
+    Args:
+        words: "class_path" and "init_args".
+        trust: see `load`.
 
     Raises:
         ModelError: it cannot be; the message goes on from the description's name.
@@ -217,7 +221,7 @@ def _build(words: Mapping[str, Any], trust: bool) -> nn.Module:
 def _build_parts(value: Any, trust: bool) -> Any:
     if isinstance(value, dict):
         if "class_path" in value:
-            return _build(value, trust)
+            return build(value, trust=trust)
         return {key: _build_parts(one, trust) for key, one in value.items()}
     if isinstance(value, list):
         return [_build_parts(one, trust) for one in value]
