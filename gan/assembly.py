@@ -15,22 +15,26 @@ from torch.optim import Optimizer
 
 from gan.averaging import Average
 from gan.checkpoint import State, load_critics
-from gan.config import Adversary, Config, ConfigError, Initialise, OptimiserFactory, Recipe
+from gan.config import Config, one_line
 from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics
+from gan.recipe import Adversary, ConfigError, Initialise, OptimiserFactory, Recipe
 from gan.step import Step
 from gan.weighing import check_weights
 from generators import store
 
 
 class Wires:
-    """Gradients travel as Accelerate sends them; see gan.critics.Gradients."""
+    """Gradients travel as the wrapped modules send them; see gan.critics.Gradients."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
 
     def backward(self, loss: Tensor) -> None:
-        """Add the loss's gradients to the parameters' own, averaged over processes."""
-        self.accelerator.backward(loss)
+        """Add the loss's gradients to the parameters' own, averaged over processes.
+
+        By torch alone: Accelerate's own would divide by an accumulation that it was told of elsewhere.
+        """
+        torch.autograd.backward(loss)
 
     def held_back(self, module: nn.Module, wait: bool) -> AbstractContextManager[None]:
         """While `wait`, gradients stay on this process."""
@@ -52,15 +56,36 @@ class Assembly:
     step: Step
 
 
+WHOLE = "let every process hold the whole network (--multi_gpu)"
+# What a launcher asks for through the environment, and a recipe says or nobody does: the variable, what stands there
+# where nothing is asked for, the launcher's option, and what to do instead.
+ELSEWHERE = (
+    ("ACCELERATE_MIXED_PRECISION", "no", "--mixed_precision", "recipes have --precision bf16 (or fp32)"),
+    (
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS",
+        "1",
+        "--gradient_accumulation_steps",
+        "recipes have --data.accumulate",
+    ),
+    ("ACCELERATE_DYNAMO_BACKEND", "no", "--dynamo_backend", "recipes have --compile true"),
+    ("ACCELERATE_USE_FSDP", "false", "--use_fsdp", WHOLE),
+    ("ACCELERATE_USE_DEEPSPEED", "false", "--use_deepspeed", WHOLE),
+    ("ACCELERATE_USE_MEGATRON_LM", "false", "--use_megatron_lm", WHOLE),
+    ("ACCELERATE_USE_PARALLELISM_CONFIG", "false", "--use_parallelism_config", WHOLE),
+)
+
+
 def meet() -> Accelerator:
     """Meet the other processes.
 
     Raises:
-        ConfigError: the launcher asks for a precision; the recipe says which.
+        ConfigError: the launcher asks for what the recipe says (a precision, accumulation, compilation), or for a way
+            to share networks out that is not ours.
     """
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if asked != "no":
-        raise ConfigError(f"leave out --mixed_precision {asked} and give the recipe --precision bf16 (or fp32)")
+    for variable, nothing, option, instead in ELSEWHERE:
+        asked = os.environ.get(variable, nothing).strip().lower()
+        if asked not in ("", nothing):
+            raise ConfigError(f"leave out accelerate's {option} ({variable} is {asked}): {instead}")
     # Buffers are windows and filters, alike everywhere: to broadcast them would only break graphs that hold them.
     plain = DistributedDataParallelKwargs(broadcast_buffers=False)
     return Accelerator(mixed_precision="no", kwargs_handlers=[plain])
@@ -82,7 +107,7 @@ def assemble(config: Config, accelerator: Accelerator) -> Assembly:
         initialise(recipe, recipe.initialise)
     generator = recipe.generator.to(accelerator.device)
     freeze(generator, recipe.frozen)
-    average = Average(generator, recipe.average) if recipe.average else None
+    average = make_average(generator, recipe.average)
     optimiser = make_optimiser(recipe.optimiser, generator)
     critics = _critics(recipe.adversary, accelerator) if recipe.adversary else None
     if recipe.compile:
@@ -146,8 +171,27 @@ def freeze(generator: nn.Module, prefixes: list[str]) -> None:
 
 
 def make_optimiser(factory: OptimiserFactory, module: nn.Module) -> Optimizer:
-    """Make an optimiser of the parameters that learn."""
-    return factory([parameter for parameter in module.parameters() if parameter.requires_grad])
+    """Make an optimiser of the parameters that learn.
+
+    Raises:
+        ConfigError: it does not take its settings.
+    """
+    try:
+        return factory([parameter for parameter in module.parameters() if parameter.requires_grad])
+    except Exception as error:  # an optimiser of anyone's may raise anything
+        raise ConfigError(f"the optimiser of {type(module).__name__} cannot be made: {one_line(error)}") from error
+
+
+def make_average(module: nn.Module, decay: float) -> Average | None:
+    """Make the average of a module's weights, or None for a decay of 0.
+
+    Raises:
+        ConfigError: the module cannot be copied, or the decay cannot be.
+    """
+    try:
+        return Average(module, decay) if decay else None
+    except Exception as error:  # a copy runs code of the module's own
+        raise ConfigError(f"no average of {type(module).__name__} can be made: {one_line(error)}") from error
 
 
 def _build(config: Config) -> Recipe:

@@ -1,171 +1,22 @@
-"""A recipe's configuration: frozen dataclasses, read from one YAML file and dotted overrides.
+"""Reads a recipe's configuration (gan/recipe.py) from one YAML file and dotted overrides.
 
 The only file that knows jsonargparse. Parts (networks, losses, optimisers) are named by class path, and a part can be a
 path to a YAML file of its own (`generator: models/restorer48.yaml`, relative to the file that names it).
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from torch import nn
-from torch.optim import Optimizer
 
-from gan.adversarial import AdversarialLoss, FeatureMatching
-from gan.schedule import Rate
-from gan.weighing import Ramp
+from gan.recipe import ConfigError, Recipe
 
-OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the message is one line that says what to do."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is trained on.
-
-    Attributes:
-        pairs: folder that `unshift pairs` wrote.
-        crop: length of a training example, seconds.
-        batch: examples a step, over all processes and micro-batches together: a run gives the same weights on one
-            process as on eight.
-        accumulate: micro-batches a step; each process holds batch / (processes x accumulate) examples at once.
-        workers: loader processes beside each training process.
-        gain: every example is made louder or softer by up to so many dB, source and target alike.
-        semitones: which shifts to use; null for all.
-    """
-
-    pairs: str
-    crop: float = 1.0
-    batch: int = 32
-    accumulate: int = 1
-    workers: int = 4
-    gain: float = 0.0
-    semitones: list[float] | None = None
-
-
-@dataclass(frozen=True)
-class Adversary:
-    """The critics and when they take part.
-
-    Attributes:
-        panel: the discriminators, a module that gives named opinions.
-        optimiser: of the critics.
-        loss: the adversarial loss.
-        matching: the feature matching loss.
-        learn_from: first step (counted from 0) at which the critics learn.
-        judge_from: first step at which the generator hears them; between the two they learn alone.
-        learn_every: the critics learn at every so-many-th step.
-        clip: largest norm of the critics' gradient.
-    """
-
-    panel: nn.Module
-    optimiser: OptimiserFactory
-    loss: AdversarialLoss
-    matching: FeatureMatching
-    learn_from: int = 0
-    judge_from: int = 0
-    learn_every: int = 1
-    clip: float = 100.0
-
-    def learns(self, step: int) -> bool:
-        """Whether the critics learn at this step."""
-        return step >= self.learn_from and (step - self.learn_from) % self.learn_every == 0
-
-    def judges(self, step: int) -> bool:
-        """Whether the generator hears the critics at this step."""
-        return step >= self.judge_from
-
-
-@dataclass(frozen=True)
-class Initialise:
-    """Where a new run's weights come from (going on with an old run needs nothing: start it again).
-
-    Attributes:
-        folder: a run, a checkpoint or a generator's folder; of a run the best checkpoint, of a checkpoint the average.
-        parts: "generator", or some of its parts ("generator.encoder"; the rest starts fresh, and may be of another
-            kind); "critics" (then folder is a run or a checkpoint).
-    """
-
-    folder: str
-    parts: list[str] = field(default_factory=lambda: ["generator"])
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """How often the run speaks, listens and saves, in steps.
-
-    Attributes:
-        journal: between two lines of losses.
-        validate: between two validations; the last step is always validated.
-        save: between two checkpoints; the last step is always saved.
-        keep: how many of the newest checkpoints stay (the best one stays besides).
-        clips: validation clips, at most.
-        clip_seconds: length of a validation clip at most, taken from the middle.
-        listen: validation clips that go to TensorBoard and the samples folder as audio.
-    """
-
-    journal: int = 50
-    validate: int = 1000
-    save: int = 1000
-    keep: int = 2
-    clips: int = 64
-    clip_seconds: float = 6.0
-    listen: int = 3
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One stage, whole.
-
-    Attributes:
-        folder: of the run, made if it is not there.
-        steps: optimiser steps in all.
-        data: what is trained on.
-        generator: the network.
-        optimiser: of the generator.
-        terms: the losses on an estimate, by name.
-        weights: of every loss, by name: the terms, the generator's penalties, and with an adversary "adversarial" and
-            "feature_matching". A number, or a ramp: {first: 0, last: 0.1, steps: 5000}.
-        rate: factor on the learning rates as a function of the step.
-        adversary: the critics; null for none.
-        initialise: where the weights come from; null for a fresh start.
-        frozen: parts of the generator that do not learn, as prefixes of parameter names; a part frozen whole works as
-            it will in use, without dropout.
-        average: decay of the exponential moving average of the generator's weights; 0 for none.
-        clip: largest norm of the generator's gradient.
-        precision: of the generator's forward pass; losses and critics stay in fp32.
-        tf32: TF32 matrix products on GPUs that have them.
-        compile: torch.compile the generator (tens of seconds at the start).
-        seed: of the weights and the data's order.
-        rhythm: how often the run speaks, listens and saves.
-    """
-
-    folder: str
-    steps: int
-    data: Data
-    generator: nn.Module
-    optimiser: OptimiserFactory
-    terms: dict[str, nn.Module]
-    weights: dict[str, float | Ramp]
-    rate: Rate
-    adversary: Adversary | None = None
-    initialise: Initialise | None = None
-    frozen: list[str] = field(default_factory=list)
-    average: float = 0.999
-    clip: float = 1000.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    tf32: bool = True
-    compile: bool = False
-    seed: int = 0
-    rhythm: Rhythm = field(default_factory=Rhythm)
+SEEDS = 2**32  # so many, and each process still draws from a stream of its own
 
 
 @dataclass(frozen=True)
@@ -183,13 +34,21 @@ class Config:
         """Build every part. Seed the random state before: weights are drawn here.
 
         Raises:
-            ConfigError: a part does not take its arguments.
+            ConfigError: a part does not take its arguments, or a number is out of its range.
         """
         try:
             built = self.parser.instantiate(self.values)
         except (ArgumentError, ValueError) as error:
-            raise ConfigError(" ".join(str(error).split())) from error
+            raise ConfigError(one_line(error)) from error
+        except Exception as error:  # a constructor may raise anything at an argument that it does not expect
+            raise ConfigError(f"{_constructor(error)} does not take its arguments: {one_line(error)}") from error
         return Recipe(**{name: built[name] for name in Recipe.__dataclass_fields__})
+
+    def without_start(self) -> "Config":
+        """Give the same without `initialise`: a run that goes on has weights, and its origin may be gone."""
+        values = self.values.clone()
+        values["initialise"] = None
+        return Config(self.parser, values)
 
     def part(self, name: str) -> dict[str, Any]:
         """Give the class path and the arguments of one part, as written."""
@@ -222,7 +81,29 @@ def load(arguments: Sequence[str], default: Path, description: str | None = None
     except (ArgumentError, TypeError, ImportError, OSError, yaml.YAMLError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
     values.pop("config", None)
+    if not 0 <= values["seed"] < SEEDS:  # here, as it is the seed of all that is built
+        raise ConfigError(f"seed must be from 0 up to, and less than, {SEEDS}, not {values['seed']}")
     return Config(parser, values)
+
+
+def one_line(error: Exception) -> str:
+    """Give what an exception of another's code says, on one line, with its kind where the words alone say little."""
+    words = " ".join(str(error).split())
+    return (
+        words if isinstance(error, (ArgumentError, ValueError)) and words else f"{type(error).__name__} {words}".strip()
+    )
+
+
+def _constructor(error: Exception) -> str:
+    """Name the class whose constructor an exception came from: the outermost, as parts are built from the inside."""
+    trace = error.__traceback__
+    while trace:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == "__init__" and "self" in frame.f_locals:
+            kind = type(frame.f_locals["self"])
+            return f"{kind.__module__}.{kind.__qualname__}"
+        trace = trace.tb_next
+    return "a part"
 
 
 def difference(old: str, new: str) -> list[str]:

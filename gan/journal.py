@@ -11,22 +11,39 @@ from numpy.typing import NDArray
 
 from gan.files import write_text
 
+KEYS: dict[str, type | tuple[type, ...]] = {"kind": str, "step": int, "seconds": (int, float), "values": dict}
+
+
+class JournalError(ValueError):
+    """A journal cannot be read; the message is one line that names the line and says what to do."""
+
 
 def read_journal(run: Path) -> list[dict[str, Any]]:
     """Read a run's lines: {"kind": "train" or "validation", "step": int, "seconds": float, "values": {name: number}}.
 
     A last line that a kill cut short is left out.
+
+    Raises:
+        JournalError: another line is damaged (a run that goes on writes the file anew, and would lose it).
     """
     file = run / "journal.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = file.read_bytes().splitlines() if file.exists() else []
     entries = []
     for number, line in enumerate(lines, start=1):
         try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
+            entry = json.loads(line.decode())
+        except ValueError:
             if number < len(lines):
-                raise
+                raise JournalError(_damaged(file, number)) from None
+            continue
+        if not (isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in KEYS.items())):
+            raise JournalError(_damaged(file, number))
+        entries.append(entry)
     return entries
+
+
+def _damaged(file: Path, number: int) -> str:
+    return f"{file}, line {number} is damaged: mend it or take it out (the run goes on without it)"
 
 
 class Journal:
@@ -35,6 +52,9 @@ class Journal:
     Args:
         run: the run's folder.
         step: where the run starts or goes on; what an interrupted run wrote at later steps is taken back.
+
+    Raises:
+        JournalError: what the run wrote before is damaged; it is left as it is.
     """
 
     def __init__(self, run: Path, step: int) -> None:

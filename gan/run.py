@@ -1,5 +1,6 @@
 """A run's folder: it belongs to one configuration, and says where it came from."""
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -10,15 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from gan.config import Config, ConfigError, difference
+from gan.config import Config, difference
+from gan.data.manifest import MANIFEST
 from gan.files import write_text
+from gan.recipe import ConfigError
 
 PACKAGES = ("torch", "torchaudio", "accelerate", "transformers", "vector-quantize-pytorch", "numpy", "python-stretch")
 
 
+# What says where a run lies and how fast it goes may change; all else decides the weights, or which of them is best.
+PLACE_AND_PACE = {"recipe": {"folder", "compile"}, "data": {"pairs", "workers"}}
+OF_THE_BEST = {"clips", "clip_seconds"}  # of the rhythm
+
+
 def open_run(folder: Path, config: Config) -> None:
     """Make a run's folder, or check that it belongs to this configuration; to be called by one process.
+
+    Where a run goes on in another place or at another rhythm, config.yaml says so from then on, and config.first.yaml
+    how it began.
 
     Raises:
         ConfigError: the folder holds a run with another configuration (the difference is named), or something else.
@@ -27,17 +39,63 @@ def open_run(folder: Path, config: Config) -> None:
     file = folder / "config.yaml"
     begun = any((folder / name).exists() for name in ("journal.jsonl", "checkpoints"))
     if file.exists() and begun:
-        if lines := difference(file.read_text(), resolved):
-            raise ConfigError(
-                f"{folder} holds a run with another configuration ({'; '.join(lines)}): choose another --folder"
-            )
+        _go_on(folder, resolved)
         return
     # A run that stopped before its first step, at a mistake in its configuration, may start with another.
     if folder.exists() and not file.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty and holds no run: choose another --folder")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
+    pairs = Path(config.values["data"]["pairs"])
+    write_text(folder / "provenance.json", json.dumps(provenance() | {"manifest": _digest(pairs)}, indent=1) + "\n")
     write_text(file, resolved)
+
+
+def _go_on(folder: Path, resolved: str) -> None:
+    file, first = folder / "config.yaml", folder / "config.first.yaml"
+    new = yaml.safe_load(resolved)
+    try:
+        before = file.read_text()
+        old = yaml.safe_load(before)
+        lines = difference(_deciding(old), _deciding(new))
+    except (AttributeError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} is damaged: put it back as it was, or choose another --folder") from error
+    if lines:
+        raise ConfigError(
+            f"{folder} holds a run with another configuration ({'; '.join(lines)}): choose another --folder "
+            f"(--initialise.folder {folder} takes its weights over)"
+        )
+    pairs = new["data"]["pairs"]
+    if pairs != old["data"]["pairs"] and _other_pairs(folder, Path(pairs)):
+        raise ConfigError(f"{folder} began with other pairs than {pairs} holds: give it those, or another --folder")
+    if before != resolved:
+        if not first.exists():
+            write_text(first, before)
+        write_text(file, resolved)
+
+
+def _deciding(values: dict[str, Any]) -> str:
+    """Give what must stay as it is in a run, as YAML."""
+    kept = {name: value for name, value in values.items() if name not in PLACE_AND_PACE["recipe"]}
+    kept["data"] = {name: value for name, value in values["data"].items() if name not in PLACE_AND_PACE["data"]}
+    kept["rhythm"] = {name: value for name, value in values["rhythm"].items() if name in OF_THE_BEST}
+    return yaml.safe_dump(kept, sort_keys=False)
+
+
+def _other_pairs(folder: Path, pairs: Path) -> bool:
+    """Whether a folder of pairs is surely not the one that a run began with: its manifest differs."""
+    try:
+        known = json.loads((folder / "provenance.json").read_text()).get("manifest")
+    except (OSError, ValueError, AttributeError):
+        return False
+    found = _digest(pairs)
+    return known is not None and found is not None and known != found
+
+
+def _digest(pairs: Path) -> str | None:
+    try:
+        return hashlib.sha256((pairs / MANIFEST).read_bytes()).hexdigest()
+    except OSError:
+        return None  # the data's own reader says what is wrong
 
 
 def provenance() -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The loop: load, step, average, and now and then speak, validate and save. What a step does stands in gan/step.py."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from tqdm import tqdm
 
@@ -13,19 +15,24 @@ from gan import checkpoint
 from gan.assembly import Assembly, assemble, meet
 from gan.audio import AudioError, write
 from gan.checkpoint import CheckpointError
-from gan.config import Config, ConfigError, load_for_command
+from gan.config import Config, load_for_command
 from gan.critics import NonFiniteError
 from gan.data.dataset import PairCrops, Share, micro_batches
 from gan.data.manifest import ManifestError
 from gan.evaluation import Clip, Validation, waveforms
-from gan.journal import Journal
+from gan.journal import Journal, JournalError
+from gan.recipe import ConfigError
 from gan.run import open_run
 from gan.schedule import set_rate
 from gan.tally import Tally
 from gan.weighing import WeightError
 from generators.contract import ModelError, Pair
 
-MISTAKES = (AudioError, CheckpointError, ConfigError, EarError, ManifestError, ModelError, WeightError, OSError)
+MISTAKES = (
+    *(AudioError, CheckpointError, ConfigError, EarError, JournalError, ManifestError, ModelError, WeightError),
+    OSError,
+)
+T = TypeVar("T")
 
 
 def run_stage(file: str, description: str | None) -> None:
@@ -56,10 +63,9 @@ def train(config: Config) -> Path:
     """
     accelerator = meet()
     run = Path(config.values["folder"])
-    if accelerator.is_main_process:
-        open_run(run, config)
-    accelerator.wait_for_everyone()
-    assembly = assemble(config, accelerator)
+    first_alone(accelerator, lambda: open_run(run, config))
+    goes_on = bool(checkpoint.whole_checkpoints(run))
+    assembly = assemble(config.without_start() if goes_on else config, accelerator)
     trainer = Trainer(assembly, accelerator, run)
     try:
         trainer.work()
@@ -67,6 +73,28 @@ def train(config: Config) -> Path:
         trainer.close()
     accelerator.end_training()
     return run
+
+
+def first_alone(accelerator: Accelerator, work: Callable[[], T]) -> T | None:
+    """Let the first process do what one alone may do; the others wait for it, and end as it does.
+
+    Returns:
+        What the work gives, on the first process; None on the others.
+
+    Raises:
+        ConfigError: on every process, with the line of the mistake that the first one met.
+    """
+    result: T | None = None
+    said: list[str | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            result = work()
+        except MISTAKES as error:
+            said = [str(error)]
+    broadcast_object_list(said)
+    if said[0] is not None:
+        raise ConfigError(said[0])
+    return result
 
 
 class Trainer:
@@ -96,7 +124,7 @@ class Trainer:
                 f"the generator works at {rate} Hz, but {folder} holds pairs at {self.crops.sample_rate} Hz"
             )
         self.start = self._resume()
-        self.journal = Journal(run, self.start) if accelerator.is_main_process else None
+        self.journal = first_alone(accelerator, lambda: Journal(run, self.start))
         self.tally = Tally(accelerator)
 
     def work(self) -> None:
@@ -128,8 +156,18 @@ class Trainer:
         if not whole:
             return 0
         step = checkpoint.resume(whole[-1], self.state, self.accelerator.process_index)
+        first_alone(self.accelerator, lambda: self._mend_links(whole))
         self.accelerator.print(f"going on with {self.run} after step {step}")
         return step
+
+    def _mend_links(self, whole: list[Path]) -> None:
+        """Let the links say what the newest checkpoint says; a kill may have come between, and `prune` goes by them."""
+        wanted = {"latest": whole[-1]}
+        if "step" in self.state.best:
+            wanted["best"] = checkpoint.folder_of(self.run, int(self.state.best["step"]))
+        for name, folder in wanted.items():
+            if folder in whole and (self.run / name).resolve() != folder.resolve():
+                checkpoint.point(self.run / name, folder)
 
     def _pair(self, batches: Iterator[list[Tensor]]) -> Pair:
         source, target = (x.to(self.accelerator.device, non_blocking=True) for x in next(batches))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gan.config import Config, ConfigError, difference, load
+from gan.config import Config, difference, load
+from gan.recipe import ConfigError
 from gan.weighing import check_weights, weights_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan.journal import Journal, read_journal, spectrogram_image
+from gan.journal import Journal, JournalError, read_journal, spectrogram_image
 
 
 def test_lines_come_back_and_a_cut_one_is_left_out(tmp_path: Path) -> None:
@@ -35,10 +35,18 @@ def test_what_came_after_the_checkpoint_is_taken_back(tmp_path: Path) -> None:
     assert 40 <= entries[-1]["seconds"] < 60, "the clock goes on where it stopped"
 
 
-def test_a_line_that_is_damaged_in_the_middle_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "journal.jsonl").write_text('{"step": \n{"step": 1}\n')
-    with pytest.raises(json.JSONDecodeError):
-        read_journal(tmp_path)
+@pytest.mark.parametrize(
+    "damaged", [b'{"step": ', b'{"kind": "train", "seconds": 1.0, "values": {}}', b"12", b"\0\0\0", b'"\xff"', b""]
+)
+def test_a_line_that_is_damaged_in_the_middle_is_told_and_nothing_is_lost(damaged: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    line = b'{"kind": "train", "step": 1, "seconds": 1.0, "values": {}}\n'
+    before = line + damaged + b"\n" + line
+    file.write_bytes(before)
+    with pytest.raises(JournalError, match=r"journal.jsonl, line 2 is damaged") as caught:
+        Journal(tmp_path, 1)
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("frequency", [1_000, 6_000, 20_000])

@@ -1,0 +1,220 @@
+"""What a recipe says: frozen dataclasses that refuse numbers out of their range, each in one line."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from gan.adversarial import AdversarialLoss, FeatureMatching
+from gan.schedule import Rate
+from gan.weighing import Ramp
+
+OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+SHORTEST = 0.001  # seconds: no audio's rate makes this less than a sample
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message is one line that says what to do."""
+
+
+def _at_least(least: float, owner: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not (math.isfinite(value) and value >= least):
+            raise ConfigError(f"{prefix}{name} must be a number from {least} up, not {value}")
+
+
+def _positive(owner: object, prefix: str, *names: str) -> None:
+    for name in names:
+        if not getattr(owner, name) > 0:  # infinity may be: it clips nothing
+            raise ConfigError(f"{prefix}{name} must be greater than 0, not {getattr(owner, name)}")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on.
+
+    Attributes:
+        pairs: folder that `unshift pairs` wrote.
+        crop: length of a training example, seconds.
+        batch: examples a step, over all processes and micro-batches together: a run gives the same weights on one
+            process as on eight.
+        accumulate: micro-batches a step; each process holds batch / (processes x accumulate) examples at once.
+        workers: loader processes beside each training process.
+        gain: every example is made louder or softer by up to so many dB, source and target alike.
+        semitones: which shifts to use; null for all.
+    """
+
+    pairs: str
+    crop: float = 1.0
+    batch: int = 32
+    accumulate: int = 1
+    workers: int = 4
+    gain: float = 0.0
+    semitones: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "data.", "batch", "accumulate")
+        _at_least(0, self, "data.", "workers", "gain")
+        _at_least(SHORTEST, self, "data.", "crop")
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The critics and when they take part.
+
+    Attributes:
+        panel: the discriminators, a module that gives named opinions.
+        optimiser: of the critics.
+        loss: the adversarial loss.
+        matching: the feature matching loss.
+        learn_from: first step (counted from 0) at which the critics learn.
+        judge_from: first step at which the generator hears them; between the two they learn alone.
+        learn_every: the critics learn at every so-many-th step.
+        clip: largest norm of the critics' gradient.
+    """
+
+    panel: nn.Module
+    optimiser: OptimiserFactory
+    loss: AdversarialLoss
+    matching: FeatureMatching
+    learn_from: int = 0
+    judge_from: int = 0
+    learn_every: int = 1
+    clip: float = 100.0
+
+    def learns(self, step: int) -> bool:
+        """Whether the critics learn at this step."""
+        return step >= self.learn_from and (step - self.learn_from) % self.learn_every == 0
+
+    def judges(self, step: int) -> bool:
+        """Whether the generator hears the critics at this step."""
+        return step >= self.judge_from
+
+
+@dataclass(frozen=True)
+class Initialise:
+    """Where a new run's weights come from (going on with an old run needs nothing: start it again).
+
+    Attributes:
+        folder: a run, a checkpoint or a generator's folder; of a run the best checkpoint, of a checkpoint the average.
+        parts: "generator", or some of its parts ("generator.encoder"; the rest starts fresh, and may be of another
+            kind); "critics" (then folder is a run or a checkpoint).
+    """
+
+    folder: str
+    parts: list[str] = field(default_factory=lambda: ["generator"])
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often the run speaks, listens and saves, in steps.
+
+    Attributes:
+        journal: between two lines of losses.
+        validate: between two validations, a multiple of journal; the last step is always validated.
+        save: between two checkpoints, a multiple of journal; the last step is always saved.
+        keep: how many of the newest checkpoints stay (the best one stays besides).
+        clips: validation clips, at most.
+        clip_seconds: length of a validation clip at most, taken from the middle.
+        listen: validation clips that go to TensorBoard and the samples folder as audio.
+    """
+
+    journal: int = 50
+    validate: int = 1000
+    save: int = 1000
+    keep: int = 2
+    clips: int = 64
+    clip_seconds: float = 6.0
+    listen: int = 3
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "rhythm.", "journal", "validate", "save", "keep", "clips")
+        _at_least(0, self, "rhythm.", "listen")
+        _at_least(SHORTEST, self, "rhythm.", "clip_seconds")
+        # A line of the journal is a mean since the last one, and no checkpoint keeps the half of a sum. Validations
+        # count too: a better one is saved.
+        for name in ("validate", "save"):
+            if getattr(self, name) % self.journal:
+                raise ConfigError(
+                    f"rhythm.{name} must be a multiple of rhythm.journal ({self.journal}), not {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One stage, whole.
+
+    Attributes:
+        folder: of the run, made if it is not there.
+        steps: optimiser steps in all.
+        data: what is trained on.
+        generator: the network.
+        optimiser: of the generator.
+        terms: the losses on an estimate, by name.
+        weights: of every loss, by name: the terms, the generator's penalties, and with an adversary "adversarial" and
+            "feature_matching". A number, or a ramp: {first: 0, last: 0.1, steps: 5000}.
+        rate: factor on the learning rates as a function of the step.
+        adversary: the critics; null for none.
+        initialise: where the weights come from; null for a fresh start.
+        frozen: parts of the generator that do not learn, as prefixes of parameter names; a part frozen whole works as
+            it will in use, without dropout.
+        average: decay of the exponential moving average of the generator's weights; 0 for none.
+        clip: largest norm of the generator's gradient.
+        precision: of the generator's forward pass; losses and critics stay in fp32.
+        tf32: TF32 matrix products on GPUs that have them.
+        compile: torch.compile the generator (tens of seconds at the start).
+        seed: of the weights and the data's order.
+        rhythm: how often the run speaks, listens and saves.
+    """
+
+    folder: str
+    steps: int
+    data: Data
+    generator: nn.Module
+    optimiser: OptimiserFactory
+    terms: dict[str, nn.Module]
+    weights: dict[str, float | Ramp]
+    rate: Rate
+    adversary: Adversary | None = None
+    initialise: Initialise | None = None
+    frozen: list[str] = field(default_factory=list)
+    average: float = 0.999
+    clip: float = 1000.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    tf32: bool = True
+    compile: bool = False
+    seed: int = 0
+    rhythm: Rhythm = field(default_factory=Rhythm)
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "", "steps")
+        _positive(self, "", "clip")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average must be from 0 (for none) up to, and less than, 1, not {self.average}")
+        for name, weight in self.weights.items():
+            if not all(map(math.isfinite, (weight.first, weight.last) if isinstance(weight, Ramp) else (weight,))):
+                raise ConfigError(f"weights.{name} must be a number, or a ramp of numbers, not {weight}")
+        # The parts that may be null are looked at here: the parser buries what they say themselves.
+        if self.adversary:
+            _at_least(1, self.adversary, "adversary.", "learn_every")
+            _at_least(0, self.adversary, "adversary.", "learn_from", "judge_from")
+            _positive(self.adversary, "adversary.", "clip")
+        if self.initialise and not self.initialise.parts:
+            raise ConfigError("initialise.parts names nothing: name generator, or leave initialise out")
+        _check_rate(self.rate, self.steps)
+
+
+def _check_rate(rate: Rate, steps: int) -> None:
+    for step in (0, steps - 1):
+        try:
+            factor = rate(step, steps)
+        except ArithmeticError as error:
+            raise ConfigError(f"the rate gives no factor at step {step}: {error}; look at its arguments") from error
+        if not (math.isfinite(factor) and factor >= 0):
+            raise ConfigError(f"the rate's factor at step {step} is {factor}: look at its arguments")
