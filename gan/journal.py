@@ -60,7 +60,8 @@ class Journal:
     def __init__(self, run: Path, step: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter  # a second of imports that --help does not need
 
-        kept = [entry for entry in read_journal(run) if entry["step"] <= step]
+        # A run that never came to a checkpoint starts anew, and validates once more before its first step.
+        kept = [entry for entry in read_journal(run) if entry["step"] <= step] if step else []
         file = run / "journal.jsonl"
         write_text(file, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._file = file.open("a")

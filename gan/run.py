@@ -17,6 +17,7 @@ from gan.config import Config, difference
 from gan.data.manifest import MANIFEST
 from gan.files import write_text
 from gan.recipe import ConfigError
+from generators.store import whole_checkpoints
 
 PACKAGES = ("torch", "torchaudio", "accelerate", "transformers", "vector-quantize-pytorch", "numpy", "python-stretch")
 
@@ -37,11 +38,10 @@ def open_run(folder: Path, config: Config) -> None:
     """
     resolved = config.dump()
     file = folder / "config.yaml"
-    begun = any((folder / name).exists() for name in ("journal.jsonl", "checkpoints"))
-    if file.exists() and begun:
+    if file.exists() and whole_checkpoints(folder):
         _go_on(folder, resolved)
         return
-    # A run that stopped before its first step, at a mistake in its configuration, may start with another.
+    # A run that stopped before its first checkpoint, at a mistake in its configuration, may start with another.
     if folder.exists() and not file.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty and holds no run: choose another --folder")
     folder.mkdir(parents=True, exist_ok=True)

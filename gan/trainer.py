@@ -38,7 +38,8 @@ T = TypeVar("T")
 def run_stage(file: str, description: str | None) -> None:
     """Run a stage script: read its recipe from the command line, train, and end with an exit code.
 
-    0: the run is complete. 2: a mistake in what was given, one line on standard error. 3: the numbers went bad.
+    0: the run is complete. 2: a mistake in what was given, one line on standard error. 3: the numbers went bad. 130:
+    interrupted; the same command goes on after the newest checkpoint.
     """
     try:
         train(load_for_command(file, description))
@@ -48,6 +49,9 @@ def run_stage(file: str, description: str | None) -> None:
     except NonFiniteError as error:
         print(f"unshift: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(3)
+    except KeyboardInterrupt:
+        print("unshift: interrupted; the same command goes on after the newest checkpoint", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
 
 
 def train(config: Config) -> Path:
