@@ -4,9 +4,9 @@
     .venv/bin/python benchmarks/codec.py --memory runs/codec1 --minutes 1 60
 
 Peers: descript-audio-codec at its published 44.1 kHz layout (ours has its weights, folded); transformers' EnCodec at 24
-kHz and 6 kbit/s beside our causal codec of its strides, widths and codebooks, without its LSTM; Mimi beside our
-codec for a CPU. All have random weights, which speed does not depend on. Real-time factors are seconds of work a second of
-sound; the ratio is the peer's over ours, round by round, with its least and most.
+kHz and 6 kbit/s beside our causal codec of its strides, widths and codebooks, without its LSTM; Mimi beside our codec
+for a CPU. All have random weights, on which speed does not depend. Real-time factors are seconds of work for a second
+of sound; the ratio is the peer's over ours, round by round, with its least and most.
 """
 
 import argparse
