@@ -10,9 +10,7 @@ of sound; the ratio is the peer's over ours, round by round, with its least and 
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ import numpy as np
 import soundfile
 import torch
 import yaml
+from peak import peak
 from tqdm import tqdm
 
 from features.torchaudio_extension import allow_torchaudio_without_extension
@@ -130,16 +129,6 @@ def race(seconds: float, rounds: int) -> None:
             medians = [statistics.median(column) / seconds for column in zip(*times, strict=True)]
             ratio = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
             print(f"| {name} | {rate} | {other} | {verb} | {medians[0]:.3f} | {medians[1]:.3f} | {ratio} |")
-
-
-def peak(command: list[str]) -> tuple[float, float]:
-    """Run a command; give its seconds and its peak memory, MiB."""
-    begun = time.perf_counter()
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - begun, usage.ru_maxrss / 1024
 
 
 def memory(model: Path, minutes: list[float]) -> None:

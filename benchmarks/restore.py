@@ -8,30 +8,19 @@ loading) is measured by a file of one second and taken off the real-time factor.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import yaml
+from peak import peak
 
 from gan.audio import read, write
 from generators import store
 
 CLIP = Path(__file__).parents[1] / "demo" / "clips" / "kathleen" / "speech_en_kathleen_0.flac"
-
-
-def run(command: list[str]) -> tuple[float, float]:
-    """Run a command; give its seconds and its peak memory, MiB."""
-    begun = time.perf_counter()
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - begun, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -57,14 +46,16 @@ def main() -> None:
         for _ in range(options.rounds):
             for minutes in sizes:
                 files = [str(folder / f"{minutes}.wav"), str(folder / "out.wav")]
-                rows[minutes].append(run([unshift, "restore", *files, "--overwrite", "--model", str(folder / "model")]))
+                rows[minutes].append(
+                    peak([unshift, "restore", *files, "--overwrite", "--model", str(folder / "model")])
+                )
     start = float(np.median([seconds for seconds, _ in rows[sizes[0]]]))
     print(f"{options.model.stem}, {os.cpu_count()} cores, start {start:.1f} s")
     print("minutes   real-time factor (spread)   peak MiB")
     for minutes in options.minutes:
         factors = [(seconds - start) / (60 * minutes) for seconds, _ in rows[minutes]]
-        peak = max(memory for _, memory in rows[minutes])
-        print(f"{minutes:7g}   {np.median(factors):.3f} ({min(factors):.3f} to {max(factors):.3f})   {peak:12.0f}")
+        most = max(memory for _, memory in rows[minutes])
+        print(f"{minutes:7g}   {np.median(factors):.3f} ({min(factors):.3f} to {max(factors):.3f})   {most:12.0f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 CLIPS = Path(__file__).parents[1] / "demo" / "clips"
@@ -23,3 +25,18 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = PairSettings(clips, root / "pairs", semitones=(-12.0, 0.0, 12.0), held_out=("sms_male",), workers=1)
     make_pairs(settings, progress=False)
     return root / "pairs"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a restorer that is the identity; see tests/tiny_restorer.py."""
+    import tiny_restorer
+
+    return tiny_restorer.save(tmp_path_factory.mktemp("run") / "generator")
+
+
+@pytest.fixture(scope="session")
+def voice() -> np.ndarray:
+    """A second of speech, [samples], 48 kHz."""
+    wave, _ = soundfile.read(CLIPS / "kathleen/speech_en_kathleen_1.flac", dtype="float32", start=24000, frames=48000)
+    return wave

@@ -9,37 +9,9 @@ import pytest
 import soundfile
 import soxr
 import torch
+from tiny_restorer import VOICE, files, restore
 
 from gan.cli import main
-from generators import store
-from generators.spectral import SpectralRestorer
-
-CLIPS = Path(__file__).parents[1] / "demo/clips"
-VOICE = CLIPS / "kathleen/speech_en_kathleen_1.flac"
-SMALL = {"sample_rate": 48000, "width": 16, "layers": 1}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "generator"
-    spec = {"class_path": "generators.spectral.SpectralRestorer", "init_args": SMALL}
-    store.save(folder, SpectralRestorer(48000, width=16, layers=1), spec)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def voice() -> np.ndarray:
-    """A second of speech, [samples], 48 kHz."""
-    wave, _ = soundfile.read(VOICE, dtype="float32", start=24000, frames=48000)
-    return wave
-
-
-def restore(source: Path, output: Path, model: Path, *more: str) -> int:
-    return main(["restore", str(source), str(output), "--model", str(model), "--device", "cpu", *more])
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def level(wave: np.ndarray) -> float:
