@@ -128,6 +128,17 @@ def test_inspect_of_a_file(whole: Path, model: Path, capsys: pytest.CaptureFixtu
     assert f"{was.frames:,} samples" in said
     assert "3 of 32, 20, 2 entries" in said
     assert f"{found['bitrate'] / 1000:.4g} kbit/s" in said
+    assert "up to 8000 Hz" in said
+    packed = sum((entries - 1).bit_length() for entries in (32, 20, 2)) * found["frames"] / 8
+    assert found["bytes"] - packed - 3 * found["blocks"] <= found["framing"] < found["bytes"]
+
+
+def test_inspect_reads_a_file_through(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(whole.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.unshift").write_bytes(content)
+    assert main(["inspect", str(tmp_path / "flipped.unshift")]) == 2
+    assert "the checksum of its bytes is wrong" in capsys.readouterr().err
 
 
 def test_inspect_of_a_codec(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,7 +130,7 @@ def test_damage_elsewhere_does_not_matter() -> None:
     content[-100] ^= 1
     reader = BitstreamReader(io.BytesIO(content))
     assert np.array_equal(reader.block(0), codes[..., :20])
-    with pytest.raises(BitstreamError, match=r"damaged at 0\.04 s: block 2 its checksum is wrong"):
+    with pytest.raises(BitstreamError, match=r"damaged at 0\.04 s: block 2: the checksum of its bytes is wrong"):
         reader.block(2)
 
 

@@ -106,5 +106,7 @@ def _inspect(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print(json.dumps(found.as_dict() | ({"heard": heard} if heard else {}), indent=2))  # noqa: T201
     else:
-        print("\n".join([found.table(), *(f"  {name:<22} {value:.4g}" for name, value in heard.items())]))  # noqa: T201
+        title = [f"on {parsed.on}, codes alone, a stream (entropy in bits, bitrate in kbit/s):"] if heard else []
+        lines = [found.table(), *title, *(f"  {name:<22} {value:.4g}" for name, value in heard.items())]
+        print("\n".join(lines))  # noqa: T201
     return 0

@@ -18,7 +18,7 @@ the usual way:
   unshift decode song.unshift song.wav --model runs/codec       6. and read it back
 
 `unshift COMMAND --help` tells more of each command.
-exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 some files of a folder failed, 2 nothing
+exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 files of a folder failed, 2 nothing
 was done, 130 stopped with Ctrl-C"""
 
 RESTORE = """\
@@ -53,8 +53,9 @@ examples:
   unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only"""
 
 ENCODE = """\
-Encode audio with a codec: a neural network turns it into few numbers, which become a small file. The file keeps the
-input's length, sample rate and channels, and the codec's fingerprint: to decode it, the same codec is needed."""
+Encode audio with a codec: a neural network turns it into few numbers, which become a small file. The sound comes back
+with the input's length, sample rate and channels, in the band that the codec hears (half its own rate). The file keeps
+the codec's fingerprint: to decode it, the same codec is needed."""
 
 ENCODE_EXAMPLES = """\
 examples:

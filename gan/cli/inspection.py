@@ -112,16 +112,21 @@ class FileInspection:
         path: the file.
         header: what it says of itself.
         bytes: its size.
+        framing: bytes of it that are no codes: the header, the index, blocks' own.
     """
 
     path: Path
     header: Header
     bytes: int
+    framing: int
 
     @property
     def bitrate(self) -> float:
         """Bits a second, of the whole file."""
         return 8 * self.bytes * self.header.sample_rate / self.header.samples
+
+    def _sizes(self) -> dict[str, float]:
+        return {"bytes": self.bytes, "framing": self.framing, "bitrate": self.bitrate}
 
     def table(self) -> str:
         """Give the file as aligned lines of text."""
@@ -134,7 +139,11 @@ class FileInspection:
                 ("sample rate", f"{header.sample_rate} Hz"),
                 ("channels", str(header.channels)),
                 ("sample format", header.subtype),
-                ("bitrate", f"{self.bitrate / 1000:.4g} kbit/s ({self.bytes:,} bytes)"),
+                (
+                    "bitrate",
+                    f"{self.bitrate / 1000:.4g} kbit/s ({self.bytes:,} bytes, {self.framing:,} of them framing)",
+                ),
+                ("band", f"up to {min(codec.sample_rate, header.sample_rate) // 2} Hz"),
                 ("codebooks", _books(codec.codebooks[: header.width], header.width) + left_out),
                 ("frames", f"{header.frames:,} of {codec.frame:,} samples, {header.block_frames:,} a block"),
                 ("codec", f"{codec.class_path}, {codec.sample_rate} Hz, {_channels(codec.channels)} at a time"),
@@ -145,18 +154,19 @@ class FileInspection:
     def as_dict(self) -> dict[str, Any]:
         """Give the file as plain values, for JSON."""
         more = {"streams": self.header.streams, "frames": self.header.frames, "blocks": self.header.blocks}
-        return {"file": str(self.path), **asdict(self.header), **more, "bytes": self.bytes, "bitrate": self.bitrate}
+        return {"file": str(self.path), **asdict(self.header), **more, **self._sizes()}
 
 
 def inspect_file(path: Path) -> FileInspection:
-    """Read an encoded file's header.
+    """Read an encoded file through: its header, and every block's checksum.
 
     Raises:
-        BitstreamError: it is no encoded file, or its header or its index is damaged.
+        BitstreamError: it is no encoded file, or damaged.
         OSError: it cannot be opened.
     """
     with reading(path) as reader:
-        return FileInspection(path, reader.header, reader.size)
+        codes = sum(len(row) for number in range(reader.header.blocks) for _, row in reader.rows(number))
+        return FileInspection(path, reader.header, reader.size, reader.size - codes)
 
 
 def inspect(path: Path, *, trust: bool = False) -> Inspection:

@@ -11,7 +11,7 @@ from generators.contract import ModelError
 
 NO_MODEL = (
     "no model: unshift ships no trained one yet; train it (`unshift --help` says how) and name its folder, "
-    "as in --model runs/stage3"
+    "as in --model runs/stage3 (a codec: runs/codec3, or one that `unshift import` made)"
 )
 
 

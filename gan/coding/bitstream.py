@@ -232,7 +232,7 @@ class BitstreamReader:
         if len(content) < BLOCK.size + CHECKSUM.size:
             raise self._damaged(number, "is cut short")
         if CHECKSUM.unpack(content[-CHECKSUM.size :])[0] != zlib.crc32(content[: -CHECKSUM.size]):
-            raise self._damaged(number, "its checksum is wrong")
+            raise self._damaged(number, "the checksum of its bytes is wrong")
         frames = self.header.frames_of(number)
         if BLOCK.unpack_from(content) != (number, frames, len(content) - BLOCK.size - CHECKSUM.size):
             raise self._damaged(number, "it is another one")
@@ -265,7 +265,7 @@ class BitstreamReader:
 
     def _damaged(self, number: int, why: str) -> BitstreamError:
         start = number * self.header.block_frames * self.header.codec.frame / self.header.codec.sample_rate
-        return BitstreamError(f"{self._name}: is damaged at {start:.2f} s: block {number} {why}")
+        return BitstreamError(f"{self._name}: is damaged at {start:.2f} s: block {number}: {why}")
 
 
 def _split(content: bytes, header: Header, frames: int) -> list[tuple[int, bytes]]:
