@@ -1,6 +1,7 @@
 """What several tests share: a folder of real pairs, made once."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 import soundfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A shell's background jobs ignore Ctrl-C, and so would the programs that tests start to interrupt them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 CLIPS = Path(__file__).parents[1] / "demo" / "clips"
 
 
