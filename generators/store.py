@@ -20,7 +20,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from generators.contract import ModelError
 
@@ -28,6 +28,23 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "generator.yaml"
 FORMAT = 1
 LONGEST_DESCRIPTION = 1_000_000  # bytes
 HIGHEST_RATE = 10_000_000  # Hz
+EXACT_ENOUGH = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases, of which a few lines make a description that never ends."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it uses aliases, which no model's description needs")
+        return super().compose_node(parent, index)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes a list out as often as it occurs."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
@@ -50,7 +67,7 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
         # It writes for the owner alone; a model is as readable as what is beside it.
         (partial / WEIGHTS).chmod(0o666 & ~_umask())
         words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
-        (partial / DESCRIPTION).write_text(yaml.safe_dump(words, sort_keys=False))
+        (partial / DESCRIPTION).write_text(yaml.dump(words, Dumper=_PlainDumper, sort_keys=False))
         for file in partial.iterdir():
             sync(file)
         _put_in_place(partial, folder)
@@ -93,7 +110,7 @@ def describe(folder: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LONGEST_DESCRIPTION:
             raise ValueError("it is far too long")
-        words = yaml.safe_load(file.read_text())
+        words = yaml.load(file.read_text(), _PlainLoader)  # noqa: S506 - a SafeLoader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelError(f"{folder} is no model folder: cannot read {DESCRIPTION} ({_line(error)})") from error
     if not isinstance(words, dict) or not isinstance(words.get("class_path"), str):
@@ -125,13 +142,27 @@ def load_weights(folder: Path, module: nn.Module, part: str = "") -> None:
         except AttributeError as error:
             raise ModelError(f"the network has no part {part!r}") from error
         state = {name.removeprefix(f"{part}."): x for name, x in state.items() if name.startswith(f"{part}.")}
+    own = module.state_dict()
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(f"{file} holds numbers that are not finite ({name}): take an earlier checkpoint")
+        _check_tensor(file, name, tensor, own.get(name))
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(f"{file} holds the weights of another network: {_line(error)}") from error
+
+
+def _check_tensor(file: Path, name: str, tensor: Tensor, own: Tensor | None) -> None:
+    """Refuse numbers of another kind than the network's, which would be cut in silence, and what is no number."""
+    if (
+        own is not None
+        and own.dtype != tensor.dtype
+        and not (own.dtype in EXACT_ENOUGH and tensor.dtype in EXACT_ENOUGH)
+    ):
+        raise ModelError(
+            f"{file} holds {tensor.dtype} where the network has {own.dtype} ({name}): it is of another one"
+        )
+    if own is not None and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        raise ModelError(f"{file} holds numbers that are not finite ({name}): take an earlier checkpoint")
 
 
 def resolve(path: Path) -> Path:

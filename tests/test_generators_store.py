@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from generators import store
 from generators.contract import ModelError
@@ -86,6 +87,11 @@ def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
         "endless": lambda folder: (folder / store.DESCRIPTION).write_text(
             "&a\nformat: 1\nclass_path: generators.restorer.Restorer\ninit_args: {channels: *a}\n"
         ),
+        "bomb": lambda folder: (folder / store.DESCRIPTION).write_text(
+            "a0: &a0 [x]\n"
+            + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(12))
+            + "format: 1\nclass_path: generators.restorer.Restorer\ninit_args: {channels: *a12}\n"
+        ),
         "long": lambda folder: (folder / store.DESCRIPTION).write_text("a: " + "b" * 2_000_000),
         "a number beyond all": lambda folder: (folder / store.DESCRIPTION).write_text("a: " + "9" * 10_000),
         "a stranger as a part": lambda folder: rewrite(
@@ -119,6 +125,30 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     store.save(tmp_path / "model", network, SPEC)
     with pytest.raises(ModelError, match="not finite"):
         store.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.float8_e4m3fn, torch.int32, torch.bool])
+def test_weights_of_another_kind_are_refused(tmp_path: Path, kind: torch.dtype) -> None:
+    network = saved(tmp_path / "model")
+    state = {name: tensor.to(kind) for name, tensor in network.state_dict().items()}
+    save_file(state, tmp_path / "model" / store.WEIGHTS)
+    with pytest.raises(ModelError, match=f"{kind} where the network has torch.float32"):
+        store.load(tmp_path / "model")
+
+
+def test_weights_of_half_the_size_are_read(tmp_path: Path) -> None:
+    network = saved(tmp_path / "model")
+    save_file({name: x.half() for name, x in network.state_dict().items()}, tmp_path / "model" / store.WEIGHTS)
+    for name, tensor in store.load(tmp_path / "model").state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name].half().float())
+
+
+def test_a_list_that_occurs_twice_is_written_twice(tmp_path: Path) -> None:
+    sizes = [4, 4]
+    network = Restorer(channels=[2, 3, 4], strides=sizes, sample_rate=8000)
+    words = {"channels": [2, 3, 4], "strides": sizes, "sample_rate": 8000}
+    store.save(tmp_path / "model", network, SPEC | {"init_args": words, "note": sizes})
+    assert store.describe(tmp_path / "model")["init_args"]["strides"] == [4, 4]
 
 
 def test_strangers_need_trust(tmp_path: Path) -> None:
