@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics, Example, Gradients, refuse_non_finite
+from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics, Example, Gradients, NonFiniteError, refuse_non_finite
 from gan.losses import Term
 from gan.weighing import Weights, weigh, weights_at
-from generators.contract import Estimate, Generator, Pair
+from generators.contract import Estimate, Generator, Learner, Pair
 
 
 class Timetable(Protocol):
@@ -55,8 +55,9 @@ class Step:
         """Take one step of the generator's and the critics' optimisers.
 
         The critics judge first and learn then, from the same outputs: so the generator works once on each micro-batch
-        (codebooks that count what they see count it once), its graph is gone before the critics learn, and a batch in
-        parts is the same step as the batch in one.
+        and its graph is gone before the critics learn. What learns by other means than gradients (see
+        generators.contract.Learner) does so once, after the optimiser. So a batch in parts is the same step as the
+        batch in one.
 
         Args:
             pairs: the micro-batches that make up one batch.
@@ -66,7 +67,7 @@ class Step:
             What goes into the journal, scalars on the device.
 
         Raises:
-            NonFiniteError: before any weight is touched by a bad gradient.
+            NonFiniteError: before any weight, codebook or average is touched by a bad gradient or what led to it.
             WeightError: losses and weights do not match.
         """
         weights = weights_at(self.weights, step)
@@ -84,14 +85,27 @@ class Step:
             said |= {f"fact/{name}": fact.detach() / len(pairs) for name, fact in estimate.facts.items()}
             said["loss/total"] = total.detach()
             facts |= {name: facts.get(name, 0) + value for name, value in said.items()}
-        norm = clip_grad_norm_(self.generator.parameters(), self.clip)
-        refuse_non_finite(norm, "generator")
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        facts["norm/generator"] = norm
+        facts["norm/generator"] = self._learn()
         if self.critics and self.timetable and self.timetable.learns(step):
             facts |= self.critics.learn(examples)
         return facts
+
+    def _learn(self) -> Tensor:
+        """Have the generator learn, or forget where its gradient is bad; gives the gradient's norm."""
+        # Of a wrapped or compiled generator the modules are still these.
+        learners = [module for module in self.generator.modules() if isinstance(module, Learner)]
+        norm = clip_grad_norm_(self.generator.parameters(), self.clip)
+        try:
+            refuse_non_finite(norm, "generator")
+        except NonFiniteError:
+            for learner in learners:
+                learner.forget()
+            raise
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        for learner in learners:
+            learner.learn()
+        return norm
 
     def _losses(self, estimate: Estimate, step: int) -> dict[str, Tensor]:
         losses = {name: cast(Term, term)(estimate) for name, term in self.terms.items()} | estimate.penalties

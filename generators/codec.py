@@ -123,8 +123,10 @@ class Codec(nn.Module):
         output = self.decoder(latent.values)[..., : pair.target.shape[-1]]
         facts = dict(latent.facts)
         if self.usage is not None and latent.codes is not None:
-            if self.training:
-                self.usage.count(latent.codes)
+            # A frozen bottleneck's shares stay as they are: what a range coder expects is part of how codes are read.
+            learns = getattr(self.bottleneck, "learns", self.bottleneck.training)
+            if self.training and learns and torch.is_grad_enabled():
+                self.usage.note(latent.codes)
             facts |= self.usage.facts(self.sample_rate / self.frame)
         return Estimate(output, pair.target, dict(latent.penalties), facts)
 
@@ -139,6 +141,14 @@ class Codec(nn.Module):
         code = pad_to_multiple(code, self._bottleneck.block)
         waveform: Tensor = self.decoder(self._bottleneck.decode(code))
         return waveform[..., :samples]
+
+    def writing_state(self) -> dict[str, Tensor]:
+        """Give the weights that codes follow from, by name: the encoder's, and the bottleneck's less its `leave`.
+
+        Codecs that have learned on from one codec with these frozen read each other's codes.
+        """
+        state = {name: x for name, x in self.state_dict().items() if name.startswith(("encoder.", "bottleneck."))}
+        return {name: x for name, x in state.items() if not name.startswith("bottleneck.leave.")}
 
     def describe(self, code: Tensor) -> dict[str, float]:
         """Say how codes use what they have, [batch, width, frames] of many frames.

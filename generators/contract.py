@@ -54,6 +54,22 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Learner(Protocol):
+    """A part of a generator that learns by other means than gradients, as codebooks do by moving averages.
+
+    Its forward passes in training mode only note what they see; it learns from the notes once an optimiser's step, so
+    that a batch in parts teaches what the batch in one does, and a step that is refused teaches nothing. Notes are
+    kept until one of the two is called.
+    """
+
+    def learn(self) -> None:
+        """Take in what forward passes noted since the last call: after the optimiser's step, on every process alike."""
+
+    def forget(self) -> None:
+        """Drop the notes: for a step that is refused."""
+
+
+@runtime_checkable
 class Mender(Protocol):
     """A generator that maps a waveform to a waveform of the same shape, whole or in chunks.
 
@@ -96,6 +112,8 @@ class Latent:
 @runtime_checkable
 class Bottleneck(Protocol):
     """The narrow place between an encoder and a decoder: what passes through it can be written down.
+
+    A part of it that is called `leave` only reads codes back; all others may have a say in which are written.
 
     Attributes:
         dimension: channels of a latent, in and out alike.

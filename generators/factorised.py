@@ -96,6 +96,11 @@ class FactorisedVQ(nn.Module):
         self.dropout = dropout
         self.books = nn.ModuleList(Book(dimension, entries, code_dimension) for _ in self.codebooks)
 
+    @property
+    def learns(self) -> bool:
+        """Whether codes may mean something else after this step."""
+        return self.books.training
+
     def forward(self, hidden: Tensor) -> Latent:
         """Pass [batch, dimension, frames] through."""
         with torch.autocast(hidden.device.type, enabled=False):

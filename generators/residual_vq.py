@@ -23,6 +23,7 @@ from vector_quantize_pytorch.vector_quantize_pytorch import (
 )
 
 from generators.contract import Latent, ModelError
+from generators.joined import all_finite
 
 # Up to so many numbers an entry, distances are added up difference by difference: a frame's codes then depend neither
 # on its neighbours in the batch nor on TF32, and it costs little. Beyond, a matrix product is ten times faster.
@@ -30,11 +31,12 @@ EXACT_WIDTH = 64
 
 
 class ResidualVQ(nn.Module):
-    """A generators.contract.Bottleneck of residual codebooks, each with the same number of entries.
+    """A generators.contract.Bottleneck of residual codebooks, each with the same number of entries; and a Learner.
 
-    It learns in training mode while gradients are on, once for each such call; in eval mode, under `torch.no_grad` and
-    in `encode` nothing changes. With `enter` alone in eval mode (frozen) codebooks keep still and dropout goes on. It
-    works in float32 (float64 if it is given that) under any autocast.
+    Forward passes in training mode while gradients are on note the frames and their codes; codebooks learn from all
+    notes together, once per call of `learn`. In eval mode, under `torch.no_grad` and in `encode` nothing is noted. With
+    `enter` or `books` in eval mode (frozen) codebooks keep still and dropout goes on. It works in float32 (float64 if it is
+    given that) under any autocast.
 
     Gradients: the encoder gets the decoder's gradient once, whatever the number of codebooks; entries get none of it.
 
@@ -52,12 +54,13 @@ class ResidualVQ(nn.Module):
         learning: "ema": entries follow the mean of what chose them (van den Oord et al. 2017, appendix A.1), and the
             only penalty is "commitment". "gradient": entries are weights of the optimiser's; a penalty "codebook"
             beside "commitment" pulls them to what chose them.
-        decay: of the moving averages, a call. By gradient it holds for the revival's counts alone.
-        kmeans: start every codebook with the means of the first batch it sees, which should have more frames than
-            there are entries. If not, at random.
+        decay: of the moving averages, a call of `learn`. By gradient it holds for the revival's counts alone.
+        kmeans: start every codebook with the means of what the first forward pass that learns shows it (of a batch in
+            parts the first part), which should have more frames than there are entries. Frames that are not all finite
+            start nothing. If not, at random.
         iterations: of k-means.
         revive: an entry chosen less than this share of how often it would be if all were chosen alike is replaced by
-            a frame of the batch (Dhariwal et al. 2020). The counts are moving averages: a new entry has time to prove
+            a frame of the notes (Dhariwal et al. 2020). The counts are moving averages: a new entry has time to prove
             itself. 0: never.
         dropout: probability that an example is written down with its first codebooks only, one to all but one,
             equally likely (Kumar et al. 2023). In training mode only.
@@ -117,24 +120,36 @@ class ResidualVQ(nn.Module):
         for book in self._books:
             # Not by the library's kmeans_init: that has zeros for entries until then, and starts in eval mode too.
             book.initted.fill_(not kmeans)
+        self.forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: notes are not the copy's."""
+        return self.__dict__ | {"notes": []}
+
+    @property
+    def learns(self) -> bool:
+        """Whether forward passes are noted now."""
+        return self.enter.training and self.books.training and torch.is_grad_enabled()
 
     def forward(self, hidden: Tensor) -> Latent:
         """Pass [batch, dimension, frames] through."""
         with torch.autocast(hidden.device.type, enabled=False):
             projected = self.enter(channels_last(hidden))
             keeps = kept(self.codebooks, len(hidden), self.dropout if self.training else 0.0, hidden.device)
-            learns = self.enter.training and torch.is_grad_enabled()
             total = torch.zeros_like(projected)
             commitment = codebook = projected.new_zeros(())
-            codes = []
-            for (residual, entry, code), keep in zip(self._residuals(projected, learns), keeps, strict=True):
+            codes, seen = [], []
+            for (residual, entry, code), keep in zip(self._residuals(projected, self.learns), keeps, strict=True):
                 fixed = entry.detach()
                 total = total + fixed * keep
                 codes.append(torch.where(keep[..., 0], code, -1))
+                seen.append((residual.detach().flatten(0, 1), code.flatten()))
                 commitment = commitment + ((residual - fixed).square() * keep).mean()
                 codebook = codebook + F.mse_loss(entry, residual.detach())
             carrier = rotate_to(projected, total) if self.rotation else projected
             values = self.leave(follow(total, carrier)).transpose(1, 2)
+        if self.learns:
+            self._note(seen)
         penalties = {"commitment": commitment}
         if self.learning == "gradient":
             penalties["codebook"] = codebook
@@ -145,7 +160,7 @@ class ResidualVQ(nn.Module):
         """Write down [batch, dimension, frames] with all codebooks: [batch, codebooks, frames], int64."""
         with torch.autocast(hidden.device.type, enabled=False):
             projected = self.enter(channels_last(hidden))
-            return torch.stack([code for _, _, code in self._residuals(projected, learns=False)], dim=1)
+            return torch.stack([code for _, _, code in self._residuals(projected, starts=False)], dim=1)
 
     def decode(self, code: Tensor) -> Tensor:
         """Read [batch, up to codebooks, frames] back; codes of -1 add nothing.
@@ -162,6 +177,23 @@ class ResidualVQ(nn.Module):
             result: Tensor = self.leave(total).transpose(1, 2)
             return result
 
+    @torch.no_grad()
+    def learn(self) -> None:
+        """Have every codebook count who chose what, move its entries (by averages) and revive the dead."""
+        for book, seen in zip(self._books, zip(*self.notes, strict=True), strict=bool(self.notes)):
+            synchronise(book)
+            self._learn(book, *(torch.cat(each) for each in zip(*seen, strict=True)))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the notes."""
+        self.notes: list[list[tuple[Tensor, Tensor]]] = []
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # or forward is compiled anew for each length of the list
+    def _note(self, seen: list[tuple[Tensor, Tensor]]) -> None:
+        """Keep each codebook's frames and codes of a forward pass."""
+        self.notes.append(seen)
+
     @property
     def _books(self) -> Any:
         # The library has no types.
@@ -172,31 +204,24 @@ class ResidualVQ(nn.Module):
         entries: Tensor = self._books[number].embed[0]
         return entries
 
-    def _residuals(self, projected: Tensor, learns: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _residuals(self, projected: Tensor, starts: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Give each codebook's residual and its nearest entry, [batch, frames, width], and code, [batch, frames].
 
-        Entries are those from before this call's learning. Every residual is a tensor of its own.
+        Every residual is a tensor of its own. `starts`: codebooks that wait for their start by k-means get it.
         """
         residual = projected
         for number, book in enumerate(self._books):
             flat = residual.detach().flatten(0, 1)
-            if learns:
-                synchronise(book)
-                if self.kmeans:
-                    with torch.no_grad():
-                        book.init_embed_(flat.unsqueeze(0))
+            if starts and self.kmeans and not book.initted:
+                start(book, flat)
             entries = self._entries(number)
             chosen = nearest(flat, entries.detach())
             code = chosen.view(residual.shape[:-1])
             entry = F.embedding(code, entries)
-            if learns:
-                self._learn(book, flat, chosen)
             yield residual, entry, code
             residual = residual - entry.detach()
 
-    @torch.no_grad()
     def _learn(self, book: Any, flat: Tensor, chosen: Tensor) -> None:
-        """Have a codebook count who chose what, move its entries (by averages) and revive the dead."""
         # The library's threshold is in frames a call; a share of the even use holds for every size of batch and book.
         even = book.cluster_size.mean()
         book.threshold_ema_dead_code, book.reset_cluster_size = self.revive * even, even
@@ -209,6 +234,14 @@ def nearest(vectors: Tensor, entries: Tensor) -> Tensor:
     exact = entries.shape[1] <= EXACT_WIDTH
     mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
     return torch.cdist(vectors, entries, compute_mode=mode).argmin(dim=-1)
+
+
+@torch.no_grad()
+def start(book: Any, flat: Tensor) -> None:
+    """Start a library's codebook by k-means, unless that would spoil it for good."""
+    if all_finite(flat):
+        synchronise(book)
+        book.init_embed_(flat.unsqueeze(0))
 
 
 def synchronise(book: Any) -> None:

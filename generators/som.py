@@ -12,7 +12,7 @@ A frame chooses the nearest entry, as in any vector quantisation; its neighbours
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generators.contract import Latent, ModelError
+from generators.joined import add_up, all_finite
 from generators.residual_vq import channels_last, check_dropout, check_width, follow, kept, nearest
 
 # A start on data that does not vary still has entries that differ.
@@ -29,18 +30,18 @@ SMALLEST_COUNT = 1e-20
 
 
 class SelfOrganisingMaps(nn.Module):
-    """A generators.contract.Bottleneck of residual codebooks on grids, each with a neighbourhood that shrinks.
+    """A generators.contract.Bottleneck of residual codebooks on grids, with neighbourhoods that shrink; and a Learner.
 
-    It learns in training mode while gradients are on, once for each such call; in eval mode, under `torch.no_grad` and
-    in `encode` nothing changes. With `enter` alone in eval mode (frozen) maps keep still and dropout goes on. It works
-    in float32 (float64 if it is given that) under any autocast.
+    Forward passes in training mode with gradients on note what chose which entry; maps learn from all notes together,
+    once per call of `learn`. In eval mode, under `torch.no_grad` and in `encode` nothing is noted. With `enter` alone
+    in eval mode (frozen) maps keep still and dropout goes on. Works in float32 (or given float64) under any autocast.
 
-    The first batch lays each map on the plane of its two principal components (Kohonen 2001, linear initialisation):
-    so it is in order from the start, which random entries or frames drawn from the batch would have to learn with a
-    wide radius, and it follows from sums over the batch alone, which is the same for any number of processes.
+    The first pass that is noted and finite lays each map on the plane of its two principal components (Kohonen 2001,
+    linear initialisation): so it is in order from the start, which random entries or frames would have to learn with a
+    wide radius. Before anything is learned `forget` takes the start back: the next such pass lays the maps anew.
 
-    Over several processes sums and counts are those of the joined batch, and entries are the same bit for bit on all of
-    them; every process has to make the same calls.
+    Over several processes sums and counts, of the start too, are those of the joined batch, and entries are the same
+    bit for bit on all of them; every process has to make the same calls.
 
     Args:
         dimension: channels of the latent.
@@ -53,11 +54,11 @@ class SelfOrganisingMaps(nn.Module):
         radius: at the start. 0: the chosen one alone, as in plain vector quantisation.
         last_radius: at the end. A Gaussian one of 0.3 (neighbours count 0.004) still leaves no entry behind for good
             and costs next to no accuracy; 0.5 (0.14) keeps the grid in better order and costs some.
-        shrinking: calls that learn over which the radius goes evenly from the one to the other.
+        shrinking: calls of `learn` over which the radius goes evenly from the one to the other.
         learning: "ema": entries follow the weighted mean of what chose them or a neighbour (van den Oord et al. 2017,
             appendix A.1, with the choice blurred over the grid), and the only penalty is "commitment". "gradient":
             entries are weights of the optimiser's, and a penalty "codebook" beside "commitment" pulls them.
-        decay: of the moving averages, a call.
+        decay: of the moving averages, a call of `learn`.
         dropout: probability that an example is written down with its first codebooks only, one to all but one,
             equally likely. In training mode only.
 
@@ -74,6 +75,8 @@ class SelfOrganisingMaps(nn.Module):
     sums: Tensor
     calls: Tensor
     squared_distances: Tensor
+    noted: Tensor | None  # since the last `learn`: who chose each entry, and their sum, [codebooks, entries, 1 + width]
+    laid: bool  # since then; what came before is told by calls
 
     def __init__(
         self,
@@ -110,6 +113,11 @@ class SelfOrganisingMaps(nn.Module):
         self.enter = nn.Identity() if code_dimension is None else nn.Linear(dimension, width)
         self.leave = nn.Identity() if code_dimension is None else nn.Linear(width, dimension)
         self._register(torch.randn(codebooks, prod(grid), width) * width**-0.5)
+        self.forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: notes are not the copy's."""
+        return self.__dict__ | {"noted": None}
 
     def _register(self, entries: Tensor) -> None:
         """Take on the entries, [codebooks, entries, width], and what goes with them."""
@@ -125,6 +133,11 @@ class SelfOrganisingMaps(nn.Module):
         places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).to(entries)
         squares = (places[:, None] - places[None]).square().sum(dim=-1)
         self.register_buffer("squared_distances", squares, persistent=False)
+
+    @property
+    def learns(self) -> bool:
+        """Whether forward passes are noted now."""
+        return self.enter.training and torch.is_grad_enabled()
 
     @property
     def radius(self) -> Tensor:
@@ -149,11 +162,10 @@ class SelfOrganisingMaps(nn.Module):
         """Pass [batch, dimension, frames] through."""
         with torch.autocast(hidden.device.type, enabled=False):
             projected = self.enter(channels_last(hidden))
-            learns = self.enter.training and torch.is_grad_enabled()
-            if learns and self.calls == 0:
+            if self.learns and not self.laid and self.calls == 0:
                 self._start(projected.detach())
             keeps = kept(self.codebooks, len(hidden), self.dropout if self.training else 0.0, hidden.device)
-            residuals, codes = self._choose(projected)
+            residuals, codes = self._choose(projected.detach())
             total, residual = torch.zeros_like(projected), projected
             commitment = projected.new_zeros(())
             for number, (code, keep) in enumerate(zip(codes, keeps, strict=True)):
@@ -165,8 +177,9 @@ class SelfOrganisingMaps(nn.Module):
             penalties, radius = {"commitment": commitment}, self.radius
             if self.learning == "gradient":
                 penalties["codebook"] = self._pull(residuals, codes)
-            if learns:
-                self._learn(residuals, codes)
+            if self.learns:
+                gathered = torch.stack([self._gather(*pair) for pair in zip(residuals, codes, strict=True)])
+                self.noted = gathered if self.noted is None else self.noted + gathered
         written = torch.stack([torch.where(keep[..., 0], code, -1) for code, keep in zip(codes, keeps, strict=True)], 1)
         return Latent(values, written, penalties, {"radius": radius})
 
@@ -204,25 +217,34 @@ class SelfOrganisingMaps(nn.Module):
     def _start(self, projected: Tensor) -> None:
         """Lay every map on the plane of its residuals' principal components, two standard deviations to each side."""
         residual = projected.flatten(0, 1)
-        for number in range(self.width):
-            self.entries[number].copy_(plane(residual, self.grid))
-            residual = residual - F.embedding(nearest(residual, self.entries[number]), self.entries[number])
+        if not all_finite(residual):
+            return
+        for entries in self.entries:
+            entries.copy_(plane(residual, self.grid))
+            residual = residual - F.embedding(nearest(residual, entries), entries)
         if self.learning == "ema":
             self.sums.copy_(self.entries)
+        self.laid = True
 
     @torch.no_grad()
-    def _learn(self, residuals: list[Tensor], codes: list[Tensor]) -> None:
+    def learn(self) -> None:
         """Move the averages on, and the entries with them; count the call."""
+        if self.noted is None:
+            return
         if self.learning == "ema":
-            gathered = torch.stack([self._gather(*pair) for pair in zip(residuals, codes, strict=True)])
-            add_up(gathered)
-            counts, sums = torch.split(self.neighbours() @ gathered, [1, self.entries.shape[2]], dim=-1)
+            add_up(self.noted)
+            counts, sums = torch.split(self.neighbours() @ self.noted, [1, self.entries.shape[2]], dim=-1)
             self.counts.lerp_(counts.squeeze(-1), 1 - self.decay)
             self.sums.lerp_(sums, 1 - self.decay)
             count = self.counts.unsqueeze(-1)
             moved = self.sums / count.clamp(min=SMALLEST_COUNT)
             self.entries.copy_(torch.where((count > SMALLEST_COUNT) & (counts > 0), moved, self.entries))
         self.calls.add_(1)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the notes."""
+        self.noted, self.laid = None, False
 
     def _gather(self, residual: Tensor, code: Tensor) -> Tensor:
         """Count who chose each entry and add them up: [entries, 1 + width]."""
@@ -275,9 +297,3 @@ def plane(vectors: Tensor, grid: tuple[int, int]) -> Tensor:
         dist.broadcast(entries, 0)
     laid: Tensor = entries.flatten(0, 1).to(vectors)
     return laid
-
-
-def add_up(tensor: Tensor) -> None:
-    """Replace a tensor by its sum over all processes."""
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(tensor)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from generators import store
 from generators.codec import Codec
-from generators.contract import Bottleneck, ModelError
+from generators.contract import Bottleneck, Latent, Learner, ModelError
 from generators.residual_vq import ResidualVQ, nearest
 
 PLAIN = {"kmeans": False, "revive": 0.0}
@@ -29,8 +29,15 @@ def fitted(steps: int = 60, centres: int = 24, **arguments: object) -> ResidualV
     torch.manual_seed(0)
     quantiser = ResidualVQ(4, **{"codebooks": 3, "entries": 16, "decay": 0.8} | arguments)  # type: ignore[arg-type]
     for step in range(steps):
-        quantiser(mixture(centres, seed=step))
+        taught(quantiser, mixture(centres, seed=step))
     return quantiser
+
+
+def taught(quantiser: ResidualVQ, hidden: Tensor) -> Latent:
+    """Pass frames through, and learn from them."""
+    latent = quantiser(hidden)
+    quantiser.learn()
+    return latent  # type: ignore[no-any-return]
 
 
 def error(quantiser: ResidualVQ, hidden: Tensor, books: int | None = None) -> float:
@@ -62,7 +69,7 @@ def test_codes_are_the_nearest_entries(learning: str, width: int) -> None:
     hidden = torch.randn(2, width, 40)
     books = entries_of(quantiser)
     expected = np.stack([search(one.T.numpy(), books) for one in hidden])
-    in_training = quantiser(hidden)  # which also learns: what it says is from before
+    in_training = quantiser(hidden)
     assert np.array_equal(in_training.codes.numpy(), expected)
     total = sum(book[expected[:, number]] for number, book in enumerate(books))
     np.testing.assert_allclose(in_training.values.detach().transpose(1, 2).numpy(), total, atol=1e-5)
@@ -101,10 +108,43 @@ def test_nothing_is_learned_without_gradients_or_by_encoding() -> None:
         quantiser(hidden)
     quantiser.encode(hidden)
     quantiser.eval()(hidden)
-    assert all(torch.equal(before[name], x) for name, x in quantiser.state_dict().items())
-    assert (quantiser.train().encode(hidden) >= 0).all()
+    quantiser.train().enter.eval()
     quantiser(hidden)
+    quantiser.train().learn()
+    assert all(torch.equal(before[name], x) for name, x in quantiser.state_dict().items())
+    assert (quantiser.encode(hidden) >= 0).all()
+    taught(quantiser, hidden)
     assert not torch.equal(before["books.0.embed"], quantiser.state_dict()["books.0.embed"])
+
+
+def test_codebooks_learn_once_from_all_that_was_noted() -> None:
+    hidden = mixture(16).double()
+    torch.manual_seed(0)
+    one = ResidualVQ(4, 3, 16, decay=0.8, kmeans=False, revive=0.0).double()
+    two = deepcopy(one)
+    assert isinstance(one, Learner)
+    taught(one, hidden)
+    kept = deepcopy(two.state_dict())
+    for part in hidden.split([1, 2, 1]):
+        two(part)
+        assert all(torch.equal(kept[name], x) for name, x in two.state_dict().items()), "forward passes only note"
+    copy = deepcopy(two)
+    for both in (two, copy):
+        both.learn()
+        both.learn()  # nothing is left to learn from
+    for name, x in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], x, rtol=0, atol=1e-12)
+    assert not torch.equal(kept["books.2.embed"], two.state_dict()["books.2.embed"])
+    assert all(torch.equal(kept[name], x) for name, x in copy.state_dict().items()), "a copy starts without notes"
+
+
+def test_what_is_forgotten_is_not_learned() -> None:
+    quantiser = fitted(2)
+    before = deepcopy(quantiser.state_dict())
+    quantiser(mixture(16))
+    quantiser.forget()
+    quantiser.learn()
+    assert all(torch.equal(before[name], x) for name, x in quantiser.state_dict().items())
 
 
 @pytest.mark.parametrize("autocast", [torch.bfloat16, torch.float16])
@@ -121,6 +161,8 @@ def test_autocast_changes_nothing(autocast: torch.dtype) -> None:
     assert mixed.values.dtype == torch.float32
     assert torch.equal(plain.values, mixed.values) and torch.equal(plain.codes, mixed.codes)
     assert torch.equal(plain.penalties["commitment"], mixed.penalties["commitment"])
+    one.learn()
+    two.learn()
     assert all(torch.equal(x, y) for x, y in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     assert one(hidden.to(autocast)).values.dtype == torch.float32
 
@@ -147,7 +189,7 @@ def test_dead_entries_are_revived() -> None:
         book.embed[:, 1:] += 1000.0
         book.embed_avg.copy_(book.embed)
         for step in range(30):
-            quantiser(mixture(32, seed=step))
+            taught(quantiser, mixture(32, seed=step))
         codes = quantiser.encode(mixture(32, seed=100))
         return [len(codes.unique()), error(quantiser, mixture(32, seed=100))]
 
@@ -162,7 +204,7 @@ def test_small_batches_do_not_churn_the_codebook() -> None:
     few = mixture(8, frames=2, seed=5)
     before = error(quantiser, mixture(8, seed=100))
     for _ in range(3):
-        quantiser(few)
+        taught(quantiser, few)
     assert error(quantiser, mixture(8, seed=100)) < 2 * before
 
 
@@ -181,7 +223,7 @@ def test_what_is_saved_comes_back_whole(learning: str, tmp_path: Path) -> None:
     }
     torch.manual_seed(0)
     codec = Codec(Fold(), ResidualVQ(**init), Fold(back=True), 8000)  # type: ignore[arg-type]
-    codec.bottleneck(mixture(8))
+    taught(codec.bottleneck, mixture(8))  # type: ignore[arg-type]
     store.save(tmp_path / "model", codec, spec)
     again = store.load(tmp_path / "model", trust=True)
     assert again.state_dict().keys() == codec.state_dict().keys()
@@ -191,7 +233,7 @@ def test_what_is_saved_comes_back_whole(learning: str, tmp_path: Path) -> None:
     assert torch.equal(again.encode(waveform), codec.eval().encode(waveform))  # type: ignore[operator]
     for one in (codec, again):  # goes on as if nothing had been: no second start
         torch.manual_seed(1)
-        one.bottleneck.train()(mixture(8, seed=2))  # type: ignore[union-attr, operator]
+        taught(one.bottleneck.train(), mixture(8, seed=2))  # type: ignore[arg-type]
     assert all(torch.equal(x, codec.state_dict()[name]) for name, x in again.state_dict().items())
 
 

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from test_generators_residual_vq import PLAIN, entries_of, fitted, mixture
+from test_generators_residual_vq import PLAIN, entries_of, fitted, mixture, taught
 from torch import nn
 
 from generators.residual_vq import ResidualVQ
@@ -21,10 +21,11 @@ def test_usage_stays_high_on_clusters(learning: str) -> None:
     for step in range(100):
         hidden = mixture(16, seed=step)
         latent = quantiser(encoder(hidden))
-        usage.count(latent.codes)
         optimiser.zero_grad()
         ((latent.values - hidden).square().mean() + sum(latent.penalties.values())).backward()
         optimiser.step()
+        quantiser.learn()
+        usage.count(latent.codes)
     facts = usage.facts(100)
     assert facts["codebook/0/used"] == 1.0 and facts["codebook/1/used"] > 0.9
     assert facts["codebook/0/entropy"] > 3.5 and facts["codebook/1/entropy"] > 3
@@ -89,7 +90,7 @@ def test_the_input_and_the_residuals_are_left_as_they_were() -> None:
     quantiser.encode(hidden)
     assert torch.equal(hidden, kept) and hidden._version == version
     projected = hidden.transpose(1, 2)
-    residuals = [residual for residual, _, _ in quantiser._residuals(projected, learns=True)]
+    residuals = [residual for residual, _, _ in quantiser._residuals(projected, starts=True)]
     assert len({one.data_ptr() for one in residuals}) == 3
     assert torch.equal(residuals[0], projected)
 
@@ -129,6 +130,8 @@ def test_dropout_changes_nothing_of_what_codebooks_learn() -> None:
     one = ResidualVQ(4, 3, 16, **PLAIN)  # type: ignore[arg-type]
     two = deepcopy(one)
     two.dropout = 1.0
-    with_all, with_few = one(mixture(16)), two(mixture(16))
+    before = entries_of(one)
+    with_all, with_few = taught(one, mixture(16)), taught(two, mixture(16))
+    assert (entries_of(one)[2] != before[2]).any()
     assert all(torch.equal(x, y) for x, y in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     assert with_few.penalties["commitment"] < with_all.penalties["commitment"]

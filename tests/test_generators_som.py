@@ -29,6 +29,13 @@ def hidden(seed: int = 0, frames: int = 70) -> Tensor:
     return (torch.randn(4, frames, 3, generator=generator).double() @ mix).transpose(1, 2) + 1
 
 
+def taught(som: SelfOrganisingMaps, frames: Tensor) -> Latent:
+    """Pass frames through, and learn from them."""
+    latent = som(frames)
+    som.learn()
+    return latent  # type: ignore[no-any-return]
+
+
 def kernel(kind: str, radius: float) -> np.ndarray:
     """Weights by a double loop over the grid's places."""
     places = [(row, column) for row in range(GRID[0]) for column in range(GRID[1])]
@@ -78,7 +85,7 @@ def test_the_averages_are_those_of_a_loop_over_frames(kind: str, radius: float, 
     books = [{"entries": e, "counts": np.ones(24), "sums": e.copy()} for e in som.entries.numpy().copy()]
     for call in range(4):
         now = radius + (last - radius) * call / 10
-        latent = som(hidden(call))
+        latent = taught(som, hidden(call))
         flat = hidden(call).transpose(1, 2).flatten(0, 1).numpy()
         codes = kohonen(books, flat, kernel(kind, now), 0.8)
         assert np.array_equal(latent.codes.transpose(0, 1).flatten(1).numpy(), codes)
@@ -109,8 +116,11 @@ def test_the_codebook_penalty_is_that_of_all_differences(kind: str, radius: floa
 
 def test_with_no_neighbours_the_codebook_penalty_is_the_commitment() -> None:
     som = maps(learning="gradient", radius=0.0, last_radius=0.0)
-    penalties = som(hidden()).penalties
+    given = hidden().requires_grad_()
+    penalties = som(given).penalties
     assert torch.isclose(penalties["codebook"], penalties["commitment"], rtol=1e-12)
+    penalties["codebook"].backward()
+    assert given.grad is None, "it pulls the entries, not what chose them"
 
 
 def test_the_first_batch_lays_the_maps_on_its_plane() -> None:
@@ -130,10 +140,10 @@ def test_the_first_batch_lays_the_maps_on_its_plane() -> None:
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_a_start_on_silence_is_no_end(value: float) -> None:
     som = maps()
-    som(torch.full((1, 3, 5), value).double())
+    taught(som, torch.full((1, 3, 5), value).double())
     assert len(som.entries[0].unique(dim=0)) == 24
     for seed in range(60):
-        som(hidden(seed))
+        taught(som, hidden(seed))
     used = som.encode(hidden(100))[:, 0].unique()
     assert len(used) > 12
 
@@ -158,6 +168,7 @@ def test_neighbours_on_the_grid_come_out_alike(learning: str, kind: str) -> None
             optimiser.zero_grad()
             penalty.backward()
             optimiser.step()
+        som.learn()
     assert contrast(som) > 2
 
 
@@ -173,10 +184,10 @@ def test_the_radius_shrinks_evenly_and_is_restored(tmp_path: Path) -> None:
     som = SelfOrganisingMaps(**arguments)  # type: ignore[arg-type]
     seen = []
     for seed in range(12):
-        seen.append(float(som(hidden(seed).float()).facts["radius"]))
+        seen.append(float(taught(som, hidden(seed).float()).facts["radius"]))
         if seed == 5:
             with torch.no_grad():
-                som(hidden(seed).float())
+                taught(som, hidden(seed).float())
     np.testing.assert_allclose(seen, [max(0.5, 3 - 0.25 * call) for call in range(12)], rtol=1e-6)
     som.calls.fill_(4)
     spec = {"class_path": "generators.som.SelfOrganisingMaps", "init_args": arguments}
@@ -184,17 +195,19 @@ def test_the_radius_shrinks_evenly_and_is_restored(tmp_path: Path) -> None:
     again = store.load(tmp_path / "som").train()
     assert isinstance(again, SelfOrganisingMaps)
     assert float(again.radius) == 2.0
-    before, after = som(hidden(20).float()), again(hidden(20).float())
+    before, after = taught(som, hidden(20).float()), taught(again, hidden(20).float())
     assert torch.equal(before.values, after.values) and torch.equal(som.entries, again.entries)
 
 
 def test_nothing_is_learned_in_use() -> None:
     som = maps(code_dimension=2, dropout=0.5)
-    som(hidden())
+    taught(som, hidden())
     before = deepcopy(som.state_dict())
     with torch.no_grad():
-        som(hidden(1))
-    latent = som.eval()(hidden(1))
+        taught(som, hidden(1))
+    som.enter.eval()
+    taught(som, hidden(1))
+    latent = taught(som.eval(), hidden(1))
     code = som.encode(hidden(1))
     assert all(torch.equal(x, som.state_dict()[name]) for name, x in before.items())
     assert torch.equal(code, latent.codes)
@@ -204,7 +217,7 @@ def test_nothing_is_learned_in_use() -> None:
 def test_more_codebooks_come_closer() -> None:
     som = maps(codebooks=3)
     for seed in range(30):
-        som(hidden(seed))
+        taught(som, hidden(seed))
     code = som.encode(hidden(100))
     errors = [float((som.decode(code[:, :books]) - hidden(100)).square().mean()) for books in (1, 2, 3)]
     assert errors[0] > 2 * errors[1] > 4 * errors[2]

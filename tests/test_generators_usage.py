@@ -1,9 +1,12 @@
 """How codebooks are used: shares, entropies and the bitrate, against numpy."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 
+from generators.contract import Learner
 from generators.usage import Usage
 
 
@@ -18,6 +21,27 @@ def test_shares_are_running_counts() -> None:
     usage.count(torch.full((1, 2, 3), -1))
     assert torch.equal(usage.shares[1], before), "a book that nobody used keeps its shares"
     assert usage.shares[0].sum() == pytest.approx(1.0)
+
+
+def test_notes_are_counted_once_and_together() -> None:
+    torch.manual_seed(0)
+    codes = torch.randint(-1, 4, (6, 2, 50))
+    one, two = Usage([4, 4], decay=0.75), Usage([4, 4], decay=0.75)
+    assert isinstance(two, Learner)
+    one.count(codes)
+    for part in codes.split([1, 3, 2]):
+        two.note(part)
+    assert all((share == 1 / 4).all() for share in two.shares)
+    copy = deepcopy(two)
+    for both in (two, copy):
+        both.learn()
+        both.learn()
+    assert all(torch.equal(x, y) for x, y in zip(one.shares, two.shares, strict=True))
+    assert all((share == 1 / 4).all() for share in copy.shares), "a copy starts without notes"
+    two.note(codes[:1])
+    two.forget()
+    two.learn()
+    assert all(torch.equal(x, y) for x, y in zip(one.shares, two.shares, strict=True))
 
 
 def test_facts_are_shannons() -> None:

@@ -14,13 +14,13 @@ SCRIPT = Path(__file__).parent / "two_process" / "quantiser.py"
 State = dict[str, torch.Tensor]
 
 
-def run(out: Path, processes: int, early: bool = False, steps: int = 12, **arguments: object) -> list[State]:
+def run(out: Path, processes: int, early: bool = False, parts: int = 1, **arguments: object) -> list[State]:
     """Train; a gloo teardown that aborts after the result was written is no failure of ours, once."""
     words = json.dumps({"dimension": 4, "codebooks": 3, "entries": 16, "decay": 0.8} | arguments)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     files = [out.with_name(f"{out.name}.{rank}") for rank in range(processes)]
     for _ in range(2):
-        command = [*launcher, str(SCRIPT), str(out), str(int(early)), str(steps), words]
+        command = [*launcher, str(SCRIPT), str(out), str(int(early)), "12", str(parts), words]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
         if all(file.exists() for file in files):
@@ -45,8 +45,9 @@ def test_codebooks_are_alike_on_both(learning: str, early: bool, tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("learning", ["ema", "gradient"])
 def test_two_processes_learn_what_one_does_on_the_joined_batch(learning: str, tmp_path: Path) -> None:
+    """Even where it comes in parts."""
     arguments = {"learning": learning, "kmeans": False, "revive": 0.0}
     alone = run(tmp_path / "one", 1, **arguments)[0]
-    joined = run(tmp_path / "two", 2, **arguments)[0]
+    joined = run(tmp_path / "two", 2, parts=2, **arguments)[0]
     assert alone["penalties"][-1] < 0.5 * alone["penalties"][0]
     assert max(float((x.double() - joined[name].double()).abs().max()) for name, x in alone.items()) < 1e-12

@@ -36,6 +36,7 @@ def main() -> None:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= world
             optimiser.step()
+        maps.learn()
         if first is None:
             first = maps.entries.detach().clone()
     state = {name: x.contiguous() for name, x in maps.state_dict().items()}

@@ -1,8 +1,9 @@
 """Trains a residual VQ in float64 on as many processes as torchrun starts, each on its share, and keeps its state.
 
-torchrun --standalone --nproc_per_node 2 tests/two_process/quantiser.py OUT EARLY STEPS arguments as JSON
+torchrun --standalone --nproc_per_node 2 tests/two_process/quantiser.py OUT EARLY STEPS PARTS arguments as JSON
 
-EARLY is 1 to build the quantiser before the processes meet, 0 after. Every process writes OUT.<rank>.
+EARLY is 1 to build the quantiser before the processes meet, 0 after. PARTS: passes that a share of a batch comes in.
+Every process writes OUT.<rank>.
 """
 
 import json
@@ -23,7 +24,7 @@ def build(arguments: dict[str, object]) -> ResidualVQ:
 
 
 def main() -> None:
-    out, early, steps, words = sys.argv[1:]
+    out, early, steps, parts, words = sys.argv[1:]
     torch.set_default_dtype(torch.float64)
     if early == "1":
         assert not is_distributed()  # the library keeps this answer: it must not be what ours goes by
@@ -40,10 +41,10 @@ def main() -> None:
     for _ in range(int(steps)):
         chosen = torch.randint(0, 12, (4, 50), generator=data)
         hidden = (centres[chosen] + 0.3 * torch.randn(4, 50, 4, generator=data)).transpose(1, 2)
-        latent = quantiser(hidden.chunk(world)[rank])
-        assert latent.codes is not None
-        usage.count(latent.codes)
-        penalty = sum(latent.penalties.values(), torch.zeros(()))
+        latents = [quantiser(part) for part in hidden.chunk(world)[rank].chunk(int(parts))]
+        for latent in latents:
+            usage.note(latent.codes)
+        penalty = sum((x for latent in latents for x in latent.penalties.values()), torch.zeros(())) / len(latents)
         if optimiser:
             optimiser.zero_grad()
             penalty.backward()
@@ -51,6 +52,8 @@ def main() -> None:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= world
             optimiser.step()
+        quantiser.learn()
+        usage.learn()
         said = penalty.detach().clone()
         dist.all_reduce(said)
         penalties.append(said / world)
