@@ -5,14 +5,22 @@
 Every recording is brought to the codec's rate; all are measured against that. Bitrates are of whole files on disk, with
 and without what does not grow with the length (our header, Ogg's headers). Opus is libsndfile's (libopus at some of its
 levels); what it writes at 48 kHz is brought back to the codec's rate, aligned by cross-correlation. Intervals are 95 %
-bootstraps over recordings. ViSQOL (speech mode) is measured where visqol-python is installed, on codecs at 16 kHz.
+bootstraps over recordings. A second table says, recording by recording, what further codebooks change, and what parts
+ours from the Opus nearest in bitrate: for all codebooks, and wherever ours is at 0.9 of Opus's lowest or above.
+
+ViSQOL (speech mode, codecs at 16 kHz) has two mappings to a mark: the lattice that its authors' program uses, and a
+polynomial, said to be 1 to 2 points too high. Both are measured where visqol-python is found:
+
+    pip install --no-deps --target visqol visqol-python libsvm-official ai-edge-litert; export PYTHONPATH=visqol
 """
 
 import argparse
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +33,8 @@ from tqdm import tqdm
 
 from gan.audio import find_audio, read, write
 from gan.coding.bitstream import reading
-from gan.coding.files import KnownCodec, decode_file, encode_file, know
+from gan.coding.codecs import KnownCodec, know
+from gan.coding.files import decode_file, encode_file
 from gan.coding.trimming import trim
 from gan.losses import MelDistance, MultiScaleSTFTDistance, si_sdr
 from gan.planning import Job
@@ -34,22 +43,31 @@ from generators import store
 Sound = NDArray[np.float32]
 OPUS_RATE = 48000
 LEVELS = (1.0, 0.995, 0.99, 0.98, 0.96, 0.93)
-COLUMNS = ("kbit/s", "kbit/s without header", "mel", "stft", "si_sdr", "visqol")
+LATTICE, POLYNOMIAL = "visqol, lattice", "visqol, polynomial"
+MEASURES = ("mel", "stft", "si_sdr", LATTICE, POLYNOMIAL)
+COLUMNS = ("kbit/s", "kbit/s without header", *MEASURES)
+HIGHER_IS_BETTER = {"si_sdr", LATTICE, POLYNOMIAL}
 
 
-def visqol(rate: int) -> Callable[[Sound, Sound], float] | None:
-    """Give ViSQOL's speech model, where it is installed and fits the rate."""
-    if rate != 16000:
-        return None
+def visqol(rate: int) -> dict[str, Callable[[Sound, Sound], float]]:
+    """Give ViSQOL's speech model with each of its mappings that is installed, where it fits the rate."""
     try:
         from visqol import VisqolApi
     except ImportError:
-        return None
-    judge = VisqolApi()
-    judge.create(mode="speech")
-    return lambda reference, degraded: float(
-        judge.measure_from_arrays(reference.astype(np.float64), degraded.astype(np.float64), rate).moslqo
-    )
+        return {}
+    judges: dict[str, Callable[[Sound, Sound], float]] = {}
+    for name in (LATTICE, POLYNOMIAL) if rate == 16000 else ():
+        judge = VisqolApi()
+        try:
+            judge.create(mode="speech", use_lattice_model=name == LATTICE)
+        except ImportError:
+            continue
+        judges[name] = partial(_mark, judge, rate)
+    return judges
+
+
+def _mark(judge: Any, rate: int, reference: Sound, degraded: Sound) -> float:
+    return float(judge.measure_from_arrays(reference.astype(np.float64), degraded.astype(np.float64), rate).moslqo)
 
 
 def opus(sound: Sound, rate: int, level: float) -> tuple[Sound, int, int]:
@@ -104,22 +122,57 @@ class Table:
         row = {"kbit/s": size * bits, "kbit/s without header": (size - fixed) * bits}
         row |= {"mel": float(self.mel.distance(one, other)), "stft": float(self.stft.distance(one, other))}
         row["si_sdr"] = float(si_sdr(one, other))
-        if self.visqol:
-            row["visqol"] = self.visqol(reference, sound)
+        row |= {name: judge(reference, sound) for name, judge in self.visqol.items()}
         self.rows.setdefault(system, []).append(row)
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Mean and 95 % interval of every column of every system."""
-        draw = np.random.default_rng(0)
-        found: dict[str, dict[str, Any]] = {}
-        for system, rows in self.rows.items():
-            found[system] = {}
-            for column in (c for c in COLUMNS if c in rows[0]):
-                values = np.array([row[column] for row in rows])
-                means = values[draw.integers(len(values), size=(4000, len(values)))].mean(axis=1)
-                low, high = np.quantile(means, [0.025, 0.975])
-                found[system][column] = {"mean": values.mean(), "low": low, "high": high, "values": values.tolist()}
-        return found
+        return {
+            system: {c: interval([row[c] for row in rows]) for c in COLUMNS if c in rows[0]}
+            for system, rows in self.rows.items()
+        }
+
+
+def interval(values: list[float]) -> dict[str, Any]:
+    """Give the mean of figures over recordings, its 95 % bootstrap interval, and the figures."""
+    found = np.array(values)
+    means = found[np.random.default_rng(0).integers(len(found), size=(4000, len(found)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"mean": found.mean(), "low": low, "high": high, "values": values}
+
+
+def steps(summary: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Give pairs of systems to compare: from fewer codebooks to more, and from ours to the nearest Opus."""
+    mine = [system for system in summary if "codebooks" in system]
+    yield from pairwise(mine)
+    rates = {system: row["kbit/s without header"]["mean"] for system, row in summary.items()}
+    peers = [system for system in summary if system.startswith("Opus")]
+    lowest = min(rates[peer] for peer in peers)
+    for one in mine:
+        if one == mine[-1] or rates[one] >= 0.9 * lowest:
+            yield one, min(peers, key=lambda peer, rate=rates[one]: abs(rates[peer] - rate))
+
+
+def compare(one: dict[str, Any], other: dict[str, Any], measure: str) -> str:
+    """Say in a cell how another system differs from one, and on how many recordings it is worse."""
+    changes = [b - a for a, b in zip(one[measure]["values"], other[measure]["values"], strict=True)]
+    worse = sum(change < 0 if measure in HIGHER_IS_BETTER else change > 0 for change in changes)
+    mean = interval(changes)
+    return f"{mean['mean']:+.3f} ({mean['low']:+.3f} to {mean['high']:+.3f}), worse in {worse}"
+
+
+def report(summary: dict[str, dict[str, Any]]) -> None:
+    """Print both tables."""
+    columns = [column for column in COLUMNS if column in next(iter(summary.values()))]
+    print(f"| system | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+    for system, row in summary.items():
+        cells = [f"{row[c]['mean']:.3g} ({row[c]['low']:.3g} to {row[c]['high']:.3g})" for c in columns]
+        print(f"| {system} | {' | '.join(cells)} |")
+    measures = [measure for measure in MEASURES if measure in columns]
+    print(f"\n| from | to | {' | '.join(measures)} |\n|{'---|' * (len(measures) + 2)}")
+    for one, other in steps(summary):
+        cells = [compare(summary[one], summary[other], measure) for measure in measures]
+        print(f"| {one} | {other} | {' | '.join(cells)} |")
 
 
 def main() -> None:
@@ -134,7 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = store.resolve(options.model)
     network: Any = store.load(folder)
-    codec = know(network, folder)
+    codec = know(network)
     rate, books = codec.facts.sample_rate, options.books or list(range(1, codec.facts.width + 1))
     files = find_audio(options.heldout)
     files = [files[i] for i in np.linspace(0, len(files) - 1, min(options.files, len(files))).round().astype(int)]
@@ -151,12 +204,8 @@ def main() -> None:
     summary = table.summary()
     if options.out:
         options.out.write_text(json.dumps({"files": [f.name for f in files], "systems": summary}, indent=1))
-    columns = [column for column in COLUMNS if column in next(iter(summary.values()))]
     print(f"{len(files)} recordings, {sum(len(r) for r in table.rows.values())} measurements")
-    print(f"| system | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
-    for system, row in summary.items():
-        cells = [f"{row[c]['mean']:.3g} ({row[c]['low']:.3g} to {row[c]['high']:.3g})" for c in columns]
-        print(f"| {system} | {' | '.join(cells)} |")
+    report(summary)
 
 
 def _order(found: tuple[Sound, int, int], reference: Sound) -> tuple[Sound, Sound, int, int]:

@@ -9,15 +9,13 @@ To learn on, the quantiser's dropout is the paper's 0.5: Descript's files say 0,
 The codec's `usage` is not published: every code is as likely as any other until `codec.usage.count` sees some.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from generators import store
@@ -25,11 +23,8 @@ from generators.codec import Codec
 from generators.contract import ModelError
 from generators.dac import Decoder, Encoder
 from generators.factorised import FactorisedVQ
+from generators.published_files import CONFIG, State, one_line, read_file, read_folder
 
-State = dict[str, Tensor]
-Names = Callable[[int, int], Iterator[tuple[str, str]]]
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # Where a layer's weight is kept as a direction and lengths: the names of lengths and directions.
 WEIGHT_NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
@@ -57,60 +52,41 @@ def convert(source: Path, folder: Path) -> None:
         folder: is replaced where it stands already.
 
     Raises:
-        ModelError: see `load_descript`.
-        OSError: the folder cannot be written; what stood there before still stands.
+        ModelError: see `load_descript`; or the folder cannot be written; what stood there before still stands.
     """
     codec, spec = _read(source)
-    store.save(folder, codec, spec)
+    try:
+        store.save(folder, codec, spec)
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: cannot be written ({error.strerror or 'no reason is given'}): name another folder"
+        ) from error
+    except SafetensorError as error:  # its words for the system's, as on a full disk
+        raise ModelError(f"{folder}: cannot be written: is the disk full? Make room, or name another folder") from error
 
 
 def _read(path: Path) -> tuple[Codec, dict[str, Any]]:
     """Read weights of either kind: the codec, and the description that builds it anew."""
+    config: dict[str, Any] = {}
     try:
         if path.is_dir():
-            state, rate = _read_folder(path)
+            state, config = read_folder(path)
+            rate = config.get("sampling_rate")
             depths, names = r"encoder\.block\.(\d+)\.", _transformers_names
         else:
-            state, rate = _read_file(path)
+            state, rate = read_file(path)
             depths, names = r"encoder\.block\.(\d+)\.block\.", _descript_names
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    try:
         weights = _rename(state, names(_count(state, depths), _count(state, r"quantizer\.quantizers\.(\d+)\.")))
         spec = _describe(weights, rate)
+        _check_config(config, spec["init_args"])
         codec = _build(spec)
         _fill(codec, weights)
     except ModelError as error:
-        raise ModelError(f"{path} holds no codec of Descript's: {error}") from error
+        raise ModelError(f"{path}: holds no Descript Audio Codec that can be read: {error}") from error
     return codec.eval(), spec
-
-
-def _read_file(path: Path) -> tuple[State, Any]:
-    """Read a file of descript-audio-codec's: its tensors and its sample rate.
-
-    Raises:
-        ModelError: it is none.
-    """
-    try:
-        words = torch.load(path, map_location="cpu", weights_only=True)
-        state, arguments = words["state_dict"], words["metadata"]["kwargs"]
-        named = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-        return named, arguments["sample_rate"]
-    except Exception as error:  # whatever torch says to a file that nobody has checked
-        raise ModelError(f"it cannot be read as a file of weights ({_line(error)})") from error
-
-
-def _read_folder(path: Path) -> tuple[State, Any]:
-    """Read a folder of transformers': its tensors and its sample rate.
-
-    Raises:
-        ModelError: it is none.
-    """
-    try:
-        words = json.loads((path / CONFIG).read_text())
-        state = load_file(path / WEIGHTS)
-    except (OSError, ValueError, RecursionError, SafetensorError) as error:
-        raise ModelError(f"{CONFIG} and {WEIGHTS} cannot be read ({_line(error)})") from error
-    if not isinstance(words, dict) or words.get("model_type") != "dac":
-        raise ModelError(f"{CONFIG} names another model_type than dac")
-    return state, words.get("sampling_rate")
 
 
 def _count(state: State, pattern: str) -> int:
@@ -193,7 +169,7 @@ def _rename(state: Mapping[str, Tensor], names: Iterator[tuple[str, str]]) -> St
             raise ModelError(f"it has no {theirs}")
         weights |= {f"{ours}.{name}": tensor.float() for name, tensor in found.items()}
     if left:
-        raise ModelError(f"it has a {_line(next(iter(left)))}, of which DAC has none")
+        raise ModelError(f"it has a {one_line(next(iter(left)))}, of which DAC has none")
     return weights
 
 
@@ -219,7 +195,7 @@ def _describe(weights: State, rate: Any) -> dict[str, Any]:
         ModelError: there is none in them.
     """
     if type(rate) is not int or not 1 <= rate <= store.HIGHEST_RATE:
-        raise ModelError(f"its sample rate {_line(rate)} is none: it is in Hz, 1 to {store.HIGHEST_RATE}")
+        raise ModelError(f"its sample rate {one_line(rate)} is none: it is in Hz, 1 to {store.HIGHEST_RATE}")
     depths, books = _count(weights, r"encoder\.stages\.(\d+)\."), _count(weights, r"bottleneck\.books\.(\d+)\.")
     try:
         width, audio = weights["encoder.enter.weight"].shape[:2]
@@ -229,7 +205,7 @@ def _describe(weights: State, rate: Any) -> dict[str, Any]:
         wide = weights["decoder.enter.weight"].shape[0]
         entries, code_dimension = weights["bottleneck.books.0.entries"].shape
     except (KeyError, ValueError, IndexError) as error:
-        raise ModelError(f"it is not laid out as DAC is ({_line(error)})") from error
+        raise ModelError("its layers are not laid out as DAC's are") from error
     sizes = {"codebooks": books, "entries": entries, "code_dimension": code_dimension}
     quantiser = {"dimension": shared["dimension"], **sizes, "dropout": 0.5 if books > 1 else 0.0}
     odd = any(stride % 2 for stride in ups)
@@ -243,6 +219,29 @@ def _describe(weights: State, rate: Any) -> dict[str, Any]:
             "decoder": _part(Decoder, decoder),
         },
     }
+
+
+def _check_config(config: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    """Compare the sizes that config.json tells, as far as it does, with the weights' own.
+
+    Raises:
+        ModelError: the two are not of one model.
+    """
+    encoder, bottleneck, decoder = (parts[name]["init_args"] for name in ("encoder", "bottleneck", "decoder"))
+    sizes = {
+        "encoder_hidden_size": encoder["width"],
+        "downsampling_ratios": encoder["strides"],
+        "hidden_size": encoder["dimension"],
+        "n_codebooks": bottleneck["codebooks"],
+        "codebook_size": bottleneck["entries"],
+        "codebook_dim": bottleneck["code_dimension"],
+        "decoder_hidden_size": decoder["width"],
+        "upsampling_ratios": decoder["strides"][::-1],
+    }
+    for name, size in sizes.items():
+        if config.get(name, size) != size:
+            told = one_line(config[name])
+            raise ModelError(f"{CONFIG} says {name} {told}, but the weights have {size}: get both of one model")
 
 
 def _part(kind: type, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -260,7 +259,7 @@ def _build(spec: dict[str, Any]) -> Codec:
     try:
         return Codec(Encoder(**encoder), FactorisedVQ(**bottleneck), Decoder(**decoder), parts["sample_rate"])
     except RuntimeError as error:  # shapes that no memory holds
-        raise ModelError(f"its layout cannot be built ({_line(error)})") from error
+        raise ModelError("its layers are larger than this machine's memory holds") from error
 
 
 def _fill(codec: Codec, weights: State) -> None:
@@ -272,12 +271,15 @@ def _fill(codec: Codec, weights: State) -> None:
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise ModelError(f"it has numbers that are not finite ({name})")
-    own = {name: buffer for name, buffer in codec.state_dict().items() if name.startswith("usage.")}
-    try:
-        codec.load_state_dict(weights | own)
-    except RuntimeError as error:
-        raise ModelError(f"its weights do not fit each other: {_line(error)}") from error
-
-
-def _line(what: Any) -> str:
-    return " ".join((str(what) or type(what).__name__).split())[:300]
+    wanted = codec.state_dict()
+    own = {name: buffer for name, buffer in wanted.items() if name.startswith("usage.")}
+    for name in wanted:
+        if name not in weights and name not in own:
+            raise ModelError(f"it has nothing for {name}")
+    for name, tensor in weights.items():
+        if name not in wanted:
+            raise ModelError(f"it has a value for {name}, where DAC has none")
+        if tensor.shape != wanted[name].shape:
+            has, fits = ("x".join(map(str, one.shape)) or "a number" for one in (tensor, wanted[name]))
+            raise ModelError(f"its layers do not fit each other: {name} is {has}, but the rest wants {fits}")
+    codec.load_state_dict(weights | own)

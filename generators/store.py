@@ -63,7 +63,7 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
     partial.mkdir(parents=True)
     try:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-        save_file(state, partial / WEIGHTS)
+        _write(state, partial / WEIGHTS)
         # It writes for the owner alone; a model is as readable as what is beside it.
         (partial / WEIGHTS).chmod(0o666 & ~_umask())
         words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
@@ -195,6 +195,13 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _write(state: dict[str, Tensor], file: Path) -> None:
+    try:
+        save_file(state, file)
+    except SafetensorError as error:
+        raise OSError(f"{file} cannot be written: {_line(error)}") from error
 
 
 def _umask() -> int:

@@ -13,7 +13,9 @@ SHARES = [0.5 ** np.arange(entries) for entries in (16, 5, 300)]
 
 def header(codebooks: Sequence[int] = (16, 5, 300), width: int | None = None, **words: Any) -> Header:
     """Describe 0.05 s of stereo for a mono codec: 800 samples, 50 frames in blocks of 20."""
-    facts = CodecFacts("generators.codec.Codec", "ab" * 32, 16000, 1, 16, 16, tuple(codebooks), len(codebooks) or 3)
+    facts = CodecFacts(
+        "generators.codec.Codec", "ab" * 32, "cd" * 32, 16000, 1, 16, 16, tuple(codebooks), len(codebooks) or 3
+    )
     given = {"sample_rate": 16000, "channels": 2, "samples": 800, "subtype": "PCM_16", "block_frames": 20, **words}
     return Header(codec=facts, width=width or facts.width, prior=None, **given)
 

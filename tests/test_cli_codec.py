@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ import tiny_codec
 import torch
 
 from gan.cli import main
-from gan.coding.files import fingerprint
+from gan.coding.codecs import know
 from generators import store
 from generators.codec import Codec
+from generators.contract import Coder
 from generators.residual_vq import ResidualVQ
 from generators.spectral import SpectralRestorer
 from generators.spectral_codec import SpectralDecoder, SpectralEncoder
@@ -87,7 +89,7 @@ def test_a_folder_keeps_its_tree(model: Path, tmp_path: Path, capsys: pytest.Cap
     encoded, small, decoded = (tmp_path / name for name in ("encoded", "small", "decoded"))
     assert run("encode", album, encoded, model) == 0
     assert set(files(encoded)) == {"a.flac.unshift", "a.wav.unshift", "deep/b.ogg.unshift"}
-    assert "encoded 3 files; passed over 1 file not audio" in capsys.readouterr().err
+    assert "encoded 3 files; passed over 1 file that is not audio" in capsys.readouterr().err
     (encoded / "deep/bad.unshift").write_bytes(b"")
     assert main(["trim", str(encoded), str(small), "--codebooks", "1"]) == 1
     said = capsys.readouterr().err
@@ -120,7 +122,9 @@ def test_inspect_of_a_file(whole: Path, model: Path, capsys: pytest.CaptureFixtu
     assert main(["inspect", str(whole), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["samples"], found["sample_rate"], found["channels"]) == (was.frames, was.samplerate, was.channels)
-    assert found["codec"]["sha256"] == fingerprint(model)
+    facts = know(cast(Coder, store.load(model, trust=True))).facts
+    assert found["codec"]["codes_sha256"] == facts.codes_sha256
+    assert found["codec"]["model_sha256"] == facts.model_sha256
     assert found["bytes"] == whole.stat().st_size
     assert found["bitrate"] == pytest.approx(8 * whole.stat().st_size / was.duration)
     assert main(["inspect", str(whole)]) == 0
@@ -138,7 +142,7 @@ def test_inspect_reads_a_file_through(whole: Path, tmp_path: Path, capsys: pytes
     content[len(content) // 2] ^= 1
     (tmp_path / "flipped.unshift").write_bytes(content)
     assert main(["inspect", str(tmp_path / "flipped.unshift")]) == 2
-    assert "the checksum of its bytes is wrong" in capsys.readouterr().err
+    assert "its checksum is wrong" in capsys.readouterr().err
 
 
 def test_inspect_of_a_codec(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +167,7 @@ def flip(content: bytes) -> bytes:
 BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda _: b"", "is empty"),
     "cut": (cut, "is cut short"),
-    "flipped": (flip, "is damaged at"),
+    "flipped": (flip, "is damaged from"),
     "audio": (lambda _: VOICE.read_bytes(), "is no file that `unshift encode` has made"),
     "newer": (lambda content: content[:8] + b"\x09" + content[9:], "is of format version 9"),
 }
@@ -213,9 +217,16 @@ def test_what_cannot_be_done(whole: Path, model: Path, tmp_path: Path, capsys: p
         (lambda: run("decode", smooth, out, latents, "--codebooks", "1"), "continuous values, not codebooks"),
         (lambda: main(["trim", str(whole), str(new), "--codebooks", "4"]), "--codebooks takes 1 to 3"),
         (lambda: main(["trim", str(smooth), str(new), "--codebooks", "1"]), "continuous values, not codebooks"),
-        (lambda: run("decode", whole, out, model, "--from", "100"), "no section from 100"),
-        (lambda: run("decode", whole, out, model, "--from", "1", "--to", "0.5"), "no section from 1 to 0.5 s"),
-        (lambda: run("encode", VOICE, out, model), "to end in .unshift"),
+        (
+            lambda: run("decode", whole, out, model, "--from", "100"),
+            f"is {soundfile.info(VOICE).duration:.3f} s long: --from 100 is past its end",
+        ),
+        (lambda: run("decode", whole, out, model, "--from", "1", "--to", "0.5"), "--from 1 is not before --to 0.5"),
+        (lambda: run("decode", whole, out, model, "--to", "1e7"), "no section from 0 to 1e+07 s"),
+        (lambda: run("encode", VOICE, out, model), f"{out}: an encoded file's name is to end in .unshift"),
+        (lambda: run("encode", VOICE, tmp_path / "nowhere", model), "no such folder; make it first, or name a file"),
+        (lambda: main(["inspect", str(whole), "--on", str(VOICE)]), "want a codec's folder in its place"),
+        (lambda: main(["inspect", str(tmp_path / "missing")]), "is not there: name a run"),
         (lambda: run("decode", whole, tmp_path / "out.txt", model), "unknown ending"),
         (lambda: run("encode", VOICE, taken, model), "--overwrite"),
         (lambda: run("encode", VOICE, tmp_path / "nowhere/new.unshift", model), "no such folder"),

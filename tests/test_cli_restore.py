@@ -107,7 +107,7 @@ def test_a_folder_is_mirrored(model: Path, tmp_path: Path, capsys: pytest.Captur
     out = tmp_path / "new/out"
     assert restore(album, out, model) == 0
     assert set(files(out)) == {"a.flac", "deep/b.flac", "deep/er/c.flac"}
-    assert "restored 3 files; passed over 1 file not audio" in capsys.readouterr().err
+    assert "restored 3 files; passed over 1 file that is not audio" in capsys.readouterr().err
     (out / "a.flac").unlink()
     others = files(out)
     assert restore(album, out, model) == 0

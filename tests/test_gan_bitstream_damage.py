@@ -197,6 +197,19 @@ def test_hostile_counts_take_no_memory(words: dict[str, object]) -> None:
         tracemalloc.stop()
 
 
+def test_no_bytes_are_no_hours() -> None:
+    """An empty row, which a range decoder takes for any number of codes, is none that an encoder writes."""
+    head = encoded.header((2,), channels=1, samples=16 * 10_000, block_frames=10_000)
+    even = Priors([np.array([1.0, 1e-5])])
+    text, blocks = parts(encoded.write(head, np.zeros((1, 1, 10_000), np.int64), even))
+    assert len(blocks[0]) == 12 + 4 + 4
+    assert attempt(together(text, blocks), even) == "read", "one word for as many likely codes as there are"
+    empty = struct.pack("<IIII", 0, 10_000, 4, 1 << 24)
+    assert attempt(together(text, [empty]), even) == "refused"
+    other = blocks[0][:16] + bytes([blocks[0][16] ^ 1]) + blocks[0][17:]
+    assert attempt(together(text, [other]), even) == "refused", "the same codes by another word"
+
+
 def test_fewer_continuous_values_than_the_codec_makes() -> None:
     head = encoded.header((), channels=1)
     text, blocks = parts(encoded.write(head, encoded.codes_for(head)))

@@ -4,12 +4,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
 from gan import checkpoint
+from gan.cli import main
 from gan.config import load
 from gan.journal import read_journal
 from gan.pairs.make import PairSettings, make_pairs
@@ -59,7 +62,7 @@ def weights(run: Path, part: str = "generator") -> dict[str, torch.Tensor]:
     return load_file(run / "latest" / part / "weights.safetensors")
 
 
-def test_phases_follow_each_other(speech: Path, tmp_path: Path) -> None:
+def test_phases_follow_each_other(speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = run_recipe("stage1", tmp_path / "one", speech, "--steps", "4", *BOOKS)
     line = next(e["values"] for e in read_journal(one) if e["kind"] == "train")
     assert 0 < line["fact/bitrate"] <= 3 * 4 * 50 / 1000 + 1e-6, "kbit/s: three books of four bits, 50 frames a second"
@@ -69,13 +72,24 @@ def test_phases_follow_each_other(speech: Path, tmp_path: Path) -> None:
     three = run_recipe("stage3", tmp_path / "three", speech, *BOOKS, *more)
     start, end = load_file(store.resolve(one) / "weights.safetensors"), weights(three)
     moved = {name for name in start if not torch.equal(start[name], end[name])}
-    assert {name.split(".")[0] for name in moved} == {"decoder", "bottleneck", "usage"}
+    assert {name.split(".")[0] for name in moved} == {"decoder", "bottleneck"}, (
+        "usage stays, or codes could not be read"
+    )
     assert not any(name.startswith(("bottleneck.enter", "bottleneck.books")) for name in moved), "codes stay good"
     first, last = store.load(store.resolve(one)), store.load(store.resolve(three))
     assert isinstance(first, Codec)
     assert isinstance(last, Codec)
     x = torch.randn(1, 1, 5000)
     assert torch.equal(first.encode(x), last.encode(x))
+
+    voice, encoded = sorted((CLIPS / "kathleen").glob("*.flac"))[0], tmp_path / "voice.unshift"
+    assert main(["encode", str(voice), str(encoded), "--model", str(one)]) == 0
+    for run, remarks in ((one, 0), (three, 1)):
+        assert main(["decode", str(encoded), str(tmp_path / f"{run.name}.wav"), "--model", str(run)]) == 0
+        assert capsys.readouterr().err.count("has learned on") == remarks
+    before, after = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("one", "three"))
+    assert before.shape == after.shape == (soundfile.info(voice).frames,)
+    assert not np.array_equal(before, after)
 
     maps = (f"{G}.bottleneck.init_args.grid", "[4, 4]", "--initialise.folder", str(one), "--steps", "2")
     other = run_recipe("requantise", tmp_path / "other", speech, *maps)
@@ -108,4 +122,4 @@ def test_a_frozen_bottleneck_of_averages_is_left_alone(speech: Path, tmp_path: P
         load_file(run / "checkpoints" / step / "generator" / "weights.safetensors") for step in ("00000002", "00000004")
     )
     moved = {name.split(".")[0] for name in first if not torch.equal(first[name], last[name])}
-    assert moved == {"encoder", "decoder", "usage"}
+    assert moved == {"encoder", "decoder"}

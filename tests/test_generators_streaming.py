@@ -228,7 +228,7 @@ def test_a_mended_stream_equals_the_whole(name: str, samples: int, chunk: int, b
 
 
 @pytest.mark.parametrize("name", ["blocks", "causal"])
-def test_long_streams_need_no_more_memory_than_a_chunk(name: str) -> None:
+def test_long_streams_come_out_as_they_go_in_a_chunk_at_a_time(name: str) -> None:
     codec = coder_of(name)
     seen: list[int] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan.coding.files import KnownCodec, know
+from gan.coding.codecs import KnownCodec, know
 from generators import store
 from generators.codec import Codec
 from generators.contract import Latent
@@ -109,4 +109,5 @@ def save(folder: Path, **words: Any) -> Path:
 
 def known(folder: Path, **words: Any) -> KnownCodec:
     """Give a codec as the commands know it."""
-    return know(build(**words), save(folder, **words))
+    save(folder, **words)
+    return know(build(**words))

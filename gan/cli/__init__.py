@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from gan.cli import help as words
 
 REFUSED = 2
+LONGEST = 10_000_000  # seconds: four months of sound
 TERMINATED = 128 + signal.SIGTERM
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -126,6 +127,7 @@ def _add_files(command: Parser) -> None:
     command.add_argument("input", type=Path, metavar="IN", help="a file, or a folder of them")
     command.add_argument("output", type=Path, metavar="OUT", help="the file to write, or the folder for IN's tree")
     command.add_argument("--overwrite", action="store_true", help="replace outputs that are there already")
+    command.epilog = f"{command.epilog}{words.FAILURES}"
 
 
 def _add_network(command: Parser) -> None:
@@ -151,8 +153,8 @@ def _count(text: str) -> int:
 
 def _time(text: str) -> float:
     value = _number(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds")
+    if not 0 <= value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text or 'nothing'} is not a time from 0 to {LONGEST:,} seconds")
     return value
 
 
@@ -165,8 +167,8 @@ def _semitones(text: str) -> float:
 
 def _seconds(text: str) -> float:
     value = _number(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a length in seconds")
+    if not 0 < value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text or 'nothing'} is not a length above 0, up to {LONGEST:,} seconds")
     return value
 
 
@@ -180,6 +182,8 @@ def _add_pairs(command: Parser) -> None:
     add("--direction", choices=["there_and_back", "one_way"], help=ways)
     add("--shifter", action="append", help="a DSP shifter (default: Signalsmith); repeat it to have pairs of several")
     add("--rate", type=int, metavar="HZ", help="sample rate of the pairs (default: 48000)")
+    channels = "channels of the pairs: 1 mixes all (default), 2 keeps left and right apart, for a codec of two channels"
+    add("--channels", type=int, choices=[1, 2], help=channels)
     add("--split-by", choices=["speaker", "file"], help="what the splits are made of (default: speaker)")
     add("--validation", type=float, metavar="SHARE", help="share of the speakers for validation (default: 0.1)")
     add("--test", type=float, metavar="SHARE", help="share of the speakers for the test (default: 0.1)")

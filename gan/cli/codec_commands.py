@@ -3,11 +3,13 @@
 import argparse
 from typing import cast
 
+from gan.audio import AudioError
 from gan.cli.hearing import draw, hear
 from gan.cli.networks import load_network
 from gan.cli.worker import say, work_through
 from gan.coding.bitstream import reading
-from gan.coding.files import KnownCodec, decode_file, encode_file, know
+from gan.coding.codecs import KnownCodec, know
+from gan.coding.files import decode_file, encode_file
 from gan.coding.trimming import trim
 from gan.flow import Progress
 from gan.planning import TO_DECODE, TO_ENCODE, TO_TRIM, Job, plan
@@ -30,6 +32,8 @@ def encode(parsed: argparse.Namespace) -> int:
 
 def decode(parsed: argparse.Namespace) -> int:
     """Do what `unshift decode` asks, and return the exit code."""
+    if parsed.start is not None and parsed.stop is not None and parsed.start >= parsed.stop:
+        raise AudioError(f"--from {parsed.start:g} is not before --to {parsed.stop:g}: there is nothing between them")
     work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite, kind=TO_DECODE)
     codec = _codec(parsed)
 
@@ -73,7 +77,7 @@ def hear_and_draw(parsed: argparse.Namespace) -> dict[str, float]:
 
 
 def _codec(parsed: argparse.Namespace) -> KnownCodec:
-    network, folder = load_network(parsed)
+    network, _ = load_network(parsed)
     if not isinstance(network, Coder):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} is no codec: it cannot encode and decode")
-    return know(cast(Coder, network), folder)
+    return know(cast(Coder, network))

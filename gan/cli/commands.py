@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from gan.cli import codec_commands
-from gan.cli.inspection import inspect, inspect_file
+from gan.cli.hearing import heard_lines
+from gan.cli.inspection import Inspection, aligned, inspect, inspect_file
 from gan.cli.networks import load_network
-from gan.cli.worker import EXPECTED, one_line, say, work_through
+from gan.cli.worker import EXPECTED, NOTHING_DONE, one_line, say, work_through
 from gan.flow import Progress
 from gan.pairs.make import PairSettings, make_pairs
 from gan.pairs.shift import load_shifter
@@ -19,7 +20,6 @@ from generators.contract import Mender, ModelError
 
 __all__ = ["EXPECTED", "PAIR_OPTIONS", "one_line", "run"]
 
-NOTHING_DONE = 2
 MOST_REASONS = 10
 PAIR_OPTIONS = {
     "source": "source",
@@ -28,6 +28,7 @@ PAIR_OPTIONS = {
     "direction": "direction",
     "shifter": "shifters",
     "rate": "sample_rate",
+    "channels": "channels",
     "split_by": "split_by",
     "validation": "validation",
     "test": "test",
@@ -101,12 +102,17 @@ def _pairs(parsed: argparse.Namespace) -> int:
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
+    if parsed.model.is_file() and (parsed.on or parsed.picture):
+        raise ModelError(f"{parsed.model}: is a file; --on and --picture want a codec's folder in its place")
+    if not parsed.model.exists():
+        raise ModelError(f"{parsed.model} is not there: name a run, a checkpoint, a model's folder or an encoded file")
     found = inspect_file(parsed.model) if parsed.model.is_file() else inspect(parsed.model, trust=parsed.trust)
     heard = codec_commands.hear_and_draw(parsed) if parsed.on or parsed.picture else {}
     if parsed.json:
         print(json.dumps(found.as_dict() | ({"heard": heard} if heard else {}), indent=2))  # noqa: T201
     else:
-        title = [f"on {parsed.on}, codes alone, a stream (entropy in bits, bitrate in kbit/s):"] if heard else []
-        lines = [found.table(), *title, *(f"  {name:<22} {value:.4g}" for name, value in heard.items())]
+        lines = [found.table()]
+        if heard and isinstance(found, Inspection) and found.coding:
+            lines += [f"on {parsed.on}, codes alone, each stream:", aligned(heard_lines(heard, found.coding))]
         print("\n".join(lines))  # noqa: T201
     return 0

@@ -18,8 +18,13 @@ the usual way:
   unshift decode song.unshift song.wav --model runs/codec       6. and read it back
 
 `unshift COMMAND --help` tells more of each command.
-exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 files of a folder failed, 2 nothing
-was done, 130 stopped with Ctrl-C"""
+exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 some files of a folder failed, 2 nothing
+was done: a wrong wish, or every file failed; 130 stopped with Ctrl-C"""
+
+FAILURES = """\
+
+
+Of a folder, a file that fails does not stop the others; the exit code is 1 if some failed, 2 if all did."""
 
 RESTORE = """\
 Mend audio that was pitch-shifted. The output has the input's length, sample rate, channels and sample format. Files of
@@ -44,18 +49,25 @@ examples:
 
 PAIRS = """\
 Make training pairs out of clean recordings: every file is shifted by so many semitones and back again; what comes
-back is the damaged source, the recording itself the target."""
+back is the damaged source, the recording itself the target.
+
+With --channels 2 left and right stay apart, as a codec of two channels needs them; a mono recording becomes both
+channels, and a recording of more than two is left out: mix it down first. Without it all channels are mixed to one,
+which is what restorers, working channel by channel, are trained on. Signalsmith and RubberBand shift two channels
+together; the other shifters each by itself, which keeps them in time but not what is between them in place."""
 
 PAIRS_EXAMPLES = """\
 examples:
   unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12
   unshift pairs voices/ pairs/ --semitones 12 --shifter Signalsmith --shifter World --workers 4
-  unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only"""
+  unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only
+  unshift pairs music/ stereo/ --semitones 0 --channels 2    recordings as they are, for a stereo codec"""
 
 ENCODE = """\
 Encode audio with a codec: a neural network turns it into few numbers, which become a small file. The sound comes back
 with the input's length, sample rate and channels, in the band that the codec hears (half its own rate). The file keeps
-the codec's fingerprint: to decode it, the same codec is needed."""
+the fingerprint of the codec's encoding side: to decode it, that codec is needed, or one whose decoder alone has learned
+on from it."""
 
 ENCODE_EXAMPLES = """\
 examples:

@@ -1,6 +1,6 @@
 """What `unshift inspect` says of a model, or of an encoded file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,11 +37,15 @@ class Coding:
 
     def lines(self) -> list[tuple[str, str]]:
         """Give names and values for a table."""
+        each = "channel" if self.channels == 1 else _channels(self.channels)
         return [
             ("channels", "1" if self.channels == 1 else f"{self.channels}, coded together"),
             ("frame", f"{self.frame:,} samples ({self.sample_rate / self.frame:.4g} a second)"),
             ("codebooks", _books(self.codebooks, self.width)),
-            ("nominal bitrate", f"{self.bitrate / 1000:.4g} kbit/s for every {_channels(self.channels)}"),
+            (
+                "nominal bitrate",
+                f"{self.bitrate / 1000:.4g} kbit/s for every {each}",
+            ),
         ]
 
 
@@ -77,15 +81,15 @@ class Inspection:
         lines = [
             ("model", str(self.folder)),
             ("class", self.class_path),
-            *((f"  {name}", str(value)) for name, value in self.init_args.items()),
-            ("parameters", f"{found.parameters:,} ({self.bytes / 1e6:.1f} MB on disk)"),
+            *_arguments(self.init_args),
+            ("parameters", f"{found.parameters:,} ({_size(self.bytes)} on disk)"),
             ("sample rate", f"{found.sample_rate} Hz"),
             ("receptive field", f"{self.receptive_field:,} samples ({self.receptive_field * milliseconds:.0f} ms)"),
             ("hop", f"{found.hop:,} samples ({found.hop * milliseconds:.1f} ms)"),
             ("MACs per second", f"{found.macs_per_second / 1e6:,.4g} million, for each channel"),
             *(self.coding.lines() if self.coding else ()),
         ]
-        return _aligned(lines)
+        return aligned(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the model as plain values, for JSON."""
@@ -132,7 +136,7 @@ class FileInspection:
         """Give the file as aligned lines of text."""
         header, codec = self.header, self.header.codec
         left_out = f", of the codec's {codec.width}" if header.width < codec.width else ""
-        return _aligned(
+        return aligned(
             [
                 ("file", str(self.path)),
                 ("length", f"{header.samples / header.sample_rate:.3f} s ({header.samples:,} samples)"),
@@ -147,7 +151,8 @@ class FileInspection:
                 ("codebooks", _books(codec.codebooks[: header.width], header.width) + left_out),
                 ("frames", f"{header.frames:,} of {codec.frame:,} samples, {header.block_frames:,} a block"),
                 ("codec", f"{codec.class_path}, {codec.sample_rate} Hz, {_channels(codec.channels)} at a time"),
-                ("  SHA-256", codec.sha256),
+                ("  codes' SHA-256", codec.codes_sha256),
+                ("  model's SHA-256", codec.model_sha256),
             ]
         )
 
@@ -201,7 +206,30 @@ def _channels(count: int) -> str:
     return f"{count} channel{'s' * (count != 1)}"
 
 
-def _aligned(lines: Iterable[tuple[str, str]]) -> str:
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
+def _arguments(arguments: Mapping[str, Any], depth: int = 1) -> Iterator[tuple[str, str]]:
+    """Give what a network was built with as names and values, parts' own below them and further in."""
+    for name, value in arguments.items():
+        # Of a part the class says what it is.
+        inner = value.get("init_args") or {} if isinstance(value, dict) and "class_path" in value else value
+        shown = value["class_path"] if inner is not value else "" if isinstance(value, dict) else _plain(value)
+        yield "  " * depth + str(name), f"{shown} Hz" if name == "sample_rate" else str(shown)
+        if isinstance(inner, dict):
+            yield from _arguments(inner, depth + 1)
+
+
+def _plain(value: Any) -> str:
+    words = {None: "none", True: "yes", False: "no"}
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(one) for one in value) or "none"
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def aligned(lines: Iterable[tuple[str, str]]) -> str:
+    """Give names and values as lines, the values one below the other."""
     rows = list(lines)
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows)

@@ -28,7 +28,7 @@ EXPECTED = (
 )
 """Errors about the user's files and wishes; any other is a fault in the program and keeps its traceback."""
 
-FAILED_IN_PART = 1
+FAILED_IN_PART, NOTHING_DONE = 1, 2
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s of sound [{elapsed}<{remaining}]"
 
 
@@ -41,7 +41,8 @@ def work_through(work: Plan, do: Callable[[Job, Progress], list[str]], done: str
         done: what became of the files, in a word.
 
     Returns:
-        The exit code.
+        The exit code: 0 where all went well, 1 where some files of a folder failed, 2 where all did: none is done,
+        now or before.
     """
     failed = []
     for number, job in enumerate(work.jobs, start=1):
@@ -60,7 +61,9 @@ def work_through(work: Plan, do: Callable[[Job, Progress], list[str]], done: str
         say(f"{done} {_files(len(work.jobs) - len(failed))}{_others(work)}")
         if failed:
             say(f"{_files(len(failed))} failed: {', '.join(map(str, failed))}")
-    return FAILED_IN_PART if failed else 0
+    if not failed:
+        return 0
+    return FAILED_IN_PART if work.kept or len(failed) < len(work.jobs) else NOTHING_DONE
 
 
 def one_line(error: BaseException) -> str:
@@ -84,7 +87,8 @@ def _tell(bar: "tqdm[NoReturn]", done: float, total: float) -> None:
 
 def _others(work: Plan) -> str:
     kept = f"; left {_files(len(work.kept))} already there (--overwrite does them again)" if work.kept else ""
-    return kept + (f"; passed over {_files(work.ignored)} not {work.kind}" if work.ignored else "")
+    are = "that is" if work.ignored == 1 else "that are"
+    return kept + (f"; passed over {_files(work.ignored)} {are} not {work.kind}" if work.ignored else "")
 
 
 def _files(count: int) -> str:

@@ -6,8 +6,8 @@
              1   version, 1
              4   length of the text that follows
              n   JSON, ASCII: {"sample_rate" (Hz), "channels", "samples" (a channel), "subtype"  - of the audio file;
-                 "codec": {"class_path", "sha256", "sample_rate", "channels", "frame", "hop", "codebooks" (entries of
-                 each; [] if continuous), "width", "samples" (a channel at the codec's rate)},
+                 "codec": {"class_path", "codes_sha256", "model_sha256", "sample_rate", "channels", "frame", "hop",
+                 "codebooks" (entries of each; [] if continuous), "width", "samples" (a channel at its rate)},
                  "layout": {"streams", "block_frames", "width" (codebooks in this file), "prior" (CRC or null)}}
              4   CRC of all of the above
 
@@ -17,7 +17,7 @@
              n   rows: of codebook 0 for stream 0, stream 1 ...; of codebook 1 for stream 0 ...
              4   CRC of all of the above
 
-    row      4   length of what follows + 2**24 * coding
+    row      4   length of what follows (less than 2**24) + 2**24 * coding
              n   one code or value for each frame, see gan.coding.entropy
 
     index    8   for each block: where it starts in the file
@@ -42,18 +42,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.coding.entropy import BitstreamError, Priors, check_row, decode_row, encode_row
+from gan.coding.entropy import BitstreamError, DamagedError, Priors, check_row, decode_row, encode_row
 from gan.coding.header import CHECKSUM, CodecFacts, Header, check_header, read_header
 
-__all__ = [
-    "BitstreamError",
-    "BitstreamReader",
-    "BitstreamWriter",
-    "CodecFacts",
-    "Header",
-    "Priors",
-    "reading",
-]
+__all__ = ["BitstreamError", "BitstreamReader", "BitstreamWriter", "CodecFacts", "DamagedError", "Header"]
+__all__ += ["Priors", "reading"]
 
 BLOCK = struct.Struct("<III")
 ROW = struct.Struct("<I")
@@ -90,12 +83,11 @@ class BitstreamWriter:
         Raises:
             BitstreamError: another shape, or what `gan.coding.entropy.encode_row` does not take.
         """
-        if codes.ndim != 3 or codes.shape[:2] != (self.header.streams, self.header.width):
-            held = f"[{self.header.streams}, {self.header.width}, ...]"
-            raise BitstreamError(f"codes {list(codes.shape)} were to be written, {held} are held")
+        held = (self.header.streams, self.header.width)
+        if codes.ndim != 3 or codes.shape[:2] != held:
+            raise BitstreamError(f"codes {list(codes.shape)} were to be written, [{held[0]}, {held[1]}, ...] are held")
         self._held = codes if self._held is None else np.concatenate([self._held, codes], axis=2)
-        size = self.header.block_frames
-        while self._held.shape[2] >= size:
+        while self._held.shape[2] >= (size := self.header.block_frames):
             self._put(self._held[..., :size])
             self._held = self._held[..., size:].copy()
 
@@ -108,9 +100,9 @@ class BitstreamWriter:
         if self._held is not None and self._held.shape[2]:
             self._put(self._held)
         self._held = None
-        if len(self._offsets) != self.header.blocks:
-            raise BitstreamError(f"{len(self._offsets)} blocks were written, {self.header.blocks} are in the header")
-        index = struct.pack(f"<{len(self._offsets)}Q", *self._offsets) + FOOTER.pack(self._written, len(self._offsets))
+        if (count := len(self._offsets)) != self.header.blocks:
+            raise BitstreamError(f"{count} blocks were written, {self.header.blocks} are in the header")
+        index = struct.pack(f"<{count}Q", *self._offsets) + FOOTER.pack(self._written, count)
         self._write(index + CHECKSUM.pack(zlib.crc32(index)) + ENDING)
 
     def put_rows(self, frames: int, rows: bytes) -> None:
@@ -232,7 +224,7 @@ class BitstreamReader:
         if len(content) < BLOCK.size + CHECKSUM.size:
             raise self._damaged(number, "is cut short")
         if CHECKSUM.unpack(content[-CHECKSUM.size :])[0] != zlib.crc32(content[: -CHECKSUM.size]):
-            raise self._damaged(number, "the checksum of its bytes is wrong")
+            raise self._damaged(number, "its checksum is wrong")
         frames = self.header.frames_of(number)
         if BLOCK.unpack_from(content) != (number, frames, len(content) - BLOCK.size - CHECKSUM.size):
             raise self._damaged(number, "it is another one")
@@ -263,9 +255,12 @@ class BitstreamReader:
             raise BitstreamError("has an index that does not fit it")
         return offsets
 
-    def _damaged(self, number: int, why: str) -> BitstreamError:
-        start = number * self.header.block_frames * self.header.codec.frame / self.header.codec.sample_rate
-        return BitstreamError(f"{self._name}: is damaged at {start:.2f} s: block {number}: {why}")
+    def _damaged(self, number: int, why: str) -> DamagedError:
+        first = number * self.header.block_frames
+        last = first + self.header.frames_of(number)
+        start, end = (place * self.header.codec.frame / self.header.codec.sample_rate for place in (first, last))
+        where = f"is damaged from {start:.2f} to {end:.2f} s (block {number}: {why})"
+        return DamagedError(f"{self._name}: {where}", first, last)
 
 
 def _split(content: bytes, header: Header, frames: int) -> list[tuple[int, bytes]]:

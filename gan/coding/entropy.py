@@ -28,11 +28,26 @@ class BitstreamError(ValueError):
     """An encoded file is damaged, cut short, or none at all; the message is one line."""
 
 
+class DamagedError(BitstreamError):
+    """A block of an encoded file is damaged; the others may be whole.
+
+    Args:
+        message: one line.
+        first: frame of the block.
+        last: frame behind the block.
+    """
+
+    def __init__(self, message: str, first: int, last: int) -> None:
+        super().__init__(message)
+        self.first, self.last = first, last
+
+
 class Priors:
     """What a range coder expects of every codebook, alike on every machine.
 
     Args:
-        shares: how often each entry of each codebook is used, [entries] of numbers from 0 to 1; their sum is free.
+        shares: how often each entry of each codebook is used, [entries] of numbers from 0 to 1 that sum up to
+            about 1. What is under 2**-32 counts as never.
 
     Attributes:
         entries: of each codebook.
@@ -109,9 +124,7 @@ def encode_row(row: Row, entries: int | None, model: Any = None) -> tuple[int, b
         raise BitstreamError(f"codes outside a codebook of {entries} entries were to be written")
     packed = _pack(row.astype(np.int64), (entries - 1).bit_length())
     if model is not None:
-        encoder = constriction.stream.queue.RangeEncoder()
-        encoder.encode(row.astype(np.int32), model)
-        ranged = encoder.get_compressed().astype("<u4").tobytes()
+        ranged = _range(row, model)
         if len(ranged) < len(packed):
             return RANGED, ranged
     return PACKED, packed
@@ -174,6 +187,13 @@ def _unpack(content: bytes, frames: int, width: int) -> NDArray[np.int64]:
     return row
 
 
+def _range(row: NDArray[np.int64], model: Any) -> bytes:
+    encoder = constriction.stream.queue.RangeEncoder()
+    encoder.encode(row.astype(np.int32), model)
+    words: NDArray[np.uint32] = encoder.get_compressed()
+    return words.astype("<u4").tobytes()
+
+
 def _unrange(content: bytes, frames: int, model: Any) -> NDArray[np.int64]:
     if model is None:
         raise BitstreamError("is range coded, and what its codec expects is not known")
@@ -182,6 +202,7 @@ def _unrange(content: bytes, frames: int, model: Any) -> NDArray[np.int64]:
         row: NDArray[np.int64] = decoder.decode(model, frames).astype(np.int64)
     except AssertionError as error:  # constriction's word for bytes that no encoder writes
         raise BitstreamError("holds a range-coded row that is damaged") from error
-    if not decoder.maybe_exhausted():
-        raise BitstreamError("holds more than its range-coded rows need")
+    # Many words lead to the same codes, no word at all to any number of them; an encoder writes only one kind.
+    if _range(row, model) != content:
+        raise BitstreamError("holds a range-coded row that no encoder writes")
     return row

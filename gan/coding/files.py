@@ -1,101 +1,39 @@
 """Encode audio files and decode them: block by block, in constant memory, each output whole or not there."""
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan.audio import AudioError, Reader, Waveform, Writer
-from gan.coding.bitstream import BitstreamReader, BitstreamWriter, CodecFacts, Header, Priors, reading
+from gan.coding.bitstream import (
+    BitstreamError,
+    BitstreamReader,
+    BitstreamWriter,
+    CodecFacts,
+    DamagedError,
+    Header,
+    reading,
+)
+from gan.coding.codecs import KnownCodec, compare
 from gan.coding.header import SUBTYPES, suitable_block
 from gan.coding.trimming import check_codebooks
 from gan.containers import FORMATS, similar_subtype
 from gan.files import whole_file
 from gan.flow import Progress, blocks_of, resampled, section, write_blocks
 from gan.planning import Job
-from generators import store
 from generators.codec import as_streams, from_streams
-from generators.contract import Coder, ModelError
+from generators.contract import ModelError
 from generators.streaming import decode_stream, encode_stream, frames_for
 
 # Resampling a section needs so many samples around it, at the lower of the two rates.
 MARGIN = 512
 # Values that resampling gives at once: a file may say any rate.
 MOST_VALUES = 2**22
-
-
-@dataclass(frozen=True, slots=True)
-class KnownCodec:
-    """A coder, and what an encoded file says of it.
-
-    Attributes:
-        coder: in eval mode, on the device that it is to run on.
-        facts: what is written into a file, and what a file has to say to be decoded.
-        priors: for range coding; None packs only.
-    """
-
-    coder: Coder
-    facts: CodecFacts
-    priors: Priors | None
-
-    @property
-    def device(self) -> torch.device:
-        """Where the coder runs."""
-        tensor = next(self.coder.parameters(), None) if isinstance(self.coder, nn.Module) else None
-        return torch.device("cpu") if tensor is None else tensor.device
-
-
-def know(coder: Coder, folder: Path) -> KnownCodec:
-    """Put together what is to be known of a coder.
-
-    Args:
-        coder: what was loaded from the folder. Where it has a `usage` with `shares` of its codebooks' entries (see
-            generators.usage.Usage), these are what range coding expects.
-        folder: the generator's own.
-
-    Raises:
-        ModelError: the folder's files are not there, or its shares are none.
-    """
-    facts = CodecFacts(
-        class_path=str(store.describe(folder)["class_path"]),
-        sha256=fingerprint(folder),
-        sample_rate=coder.sample_rate,
-        channels=coder.channels,
-        frame=coder.frame,
-        hop=coder.hop,
-        codebooks=tuple(int(entries) for entries in coder.codebooks),
-        width=coder.width,
-    )
-    shares = [share.detach().double().cpu().numpy() for share in getattr(getattr(coder, "usage", None), "shares", [])]
-    if not shares or tuple(map(len, shares)) != facts.codebooks:
-        return KnownCodec(coder, facts, None)
-    try:
-        return KnownCodec(coder, facts, Priors(shares))
-    except ValueError as error:
-        raise ModelError(f"{folder}: {error}") from error
-
-
-def fingerprint(folder: Path) -> str:
-    """Give the SHA-256 of a generator's weights and description, one after the other, in hexadecimal.
-
-    Raises:
-        ModelError: they cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        for name in (store.WEIGHTS, store.DESCRIPTION):
-            with (folder / name).open("rb") as file:
-                while content := file.read(2**20):
-                    digest.update(content)
-    except OSError as error:
-        raise ModelError(f"{folder} is no model folder: cannot read {name} ({error.strerror})") from error
-    return digest.hexdigest()
 
 
 def encode_file(
@@ -202,7 +140,7 @@ def decode_file(
     """
     with reading(job.source) as reader:
         header = reader.header
-        _check_codec(header, codec.facts, job.source)
+        remarks = compare(header, codec.facts, job.source)
         if codec.priors:
             reader.expect(codec.priors)
         if codebooks is not None:
@@ -214,24 +152,20 @@ def decode_file(
         job.output.parent.mkdir(parents=True, exist_ok=True)
         with Writer(job.output, header.sample_rate, header.channels, subtype=subtype) as writer:
             blocks = _decoded(reader, codec, codebooks, first, samples, round(chunk_seconds * codec.facts.sample_rate))
-            return write_blocks(writer, blocks, samples, progress)
-
-
-def _check_codec(header: Header, facts: CodecFacts, path: Path) -> None:
-    if header.codec == facts:
-        return
-    theirs, ours = header.codec, facts
-    raise ModelError(
-        f"{path}: was encoded by another codec ({theirs.class_path}, SHA-256 {theirs.sha256[:12]}...) than this model "
-        f"({ours.class_path}, {ours.sha256[:12]}...): name that one with --model"
-    )
+            try:
+                return remarks + write_blocks(writer, blocks, samples, progress)
+            except DamagedError as error:
+                raise BitstreamError(f"{error}{_ways_round(error, header, codec)}") from error
 
 
 def _section(header: Header, start: float | None, stop: float | None, path: Path) -> tuple[int, int]:
     """Turn seconds into a first sample and a count, at the file's rate."""
     rate, length = header.sample_rate, header.samples / header.sample_rate
     begin, end = start or 0.0, length if stop is None else stop
-    if not (math.isfinite(begin) and math.isfinite(end) and 0 <= begin < end):
+    if begin >= length:
+        raise AudioError(f"{path}: is {length:.3f} s long: --from {begin:g} is past its end")
+    # Before they are multiplied: what is far past the end is no number of samples at all.
+    if not 0 <= begin < end < length + 1:
         raise AudioError(f"{path}: there is no section from {begin:g} to {end:g} s of {length:.3f} s")
     first, samples = round(begin * rate), round((end - begin) * rate)
     # Both are rounded, so together they may lie a sample past the end.
@@ -240,6 +174,20 @@ def _section(header: Header, start: float | None, stop: float | None, path: Path
     if samples < 1 or first + samples > header.samples:
         raise AudioError(f"{path}: there is no section from {begin:g} to {end:g} s of {length:.3f} s")
     return first, samples
+
+
+def _ways_round(error: DamagedError, header: Header, codec: KnownCodec) -> str:
+    """Say how to decode what is before and after a damaged block: what depends on none of its frames."""
+    rate = codec.facts.sample_rate
+    needed = (codec.coder.decoder_reach + 2 * codec.facts.hop) / rate
+    if header.sample_rate != rate:
+        needed += (MARGIN + 2) / min(header.sample_rate, rate)
+    to = math.floor(100 * (error.first * codec.facts.frame / rate - needed)) / 100
+    start = math.ceil(100 * (error.last * codec.facts.frame / rate + needed)) / 100
+    before = f"--to {to:.2f} decodes what is before" if to > 0 else ""
+    after = f"--from {start:.2f} what is after" if before else f"--from {start:.2f} decodes what is after"
+    ways = [before, after if start < header.samples / header.sample_rate else ""]
+    return "".join(f"{mark} {way}" for mark, way in zip(";,", filter(None, ways), strict=False))
 
 
 def _decoded(

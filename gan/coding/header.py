@@ -4,7 +4,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO, NoReturn
 
 from gan.coding.entropy import MOST_ENTRIES, BitstreamError
@@ -17,7 +17,8 @@ VERSION = 1
 START = struct.Struct("<8sBI")
 CHECKSUM = struct.Struct("<I")
 LONGEST_HEADER = 2**16
-MOST_CODES = 2**22
+# A row of so many 32-bit values still has a length that fits into 24 bits.
+MOST_CODES = 2**22 - 1
 BLOCK_SECONDS = 4.0
 MOST_WIDTH = 2**12
 MOST_CHANNELS = 1024
@@ -32,7 +33,8 @@ class CodecFacts:
 
     Attributes:
         class_path: of its class.
-        sha256: of its weights.safetensors and its generator.yaml, one after the other; in hexadecimal.
+        codes_sha256: of what codes follow from: whatever shares it reads the same codes; see gan.coding.codecs.
+        model_sha256: of all of it, to notice a decoder that has learned on.
         sample_rate: in Hz.
         channels: coded together, as one stream.
         frame: samples that a frame stands for.
@@ -42,13 +44,19 @@ class CodecFacts:
     """
 
     class_path: str
-    sha256: str
+    codes_sha256: str
+    model_sha256: str
     sample_rate: int
     channels: int
     frame: int
     hop: int
     codebooks: tuple[int, ...]
     width: int
+
+    @property
+    def codes(self) -> "CodecFacts":
+        """What has to be the same to read codes: all but the class's name and what only decodes."""
+        return replace(self, class_path="", model_sha256="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ class Header:
 
 
 def suitable_block(codec: CodecFacts, streams: int) -> int:
-    """Choose the frames of a block: about four seconds, whole hops, of at most four million codes."""
+    """Choose the frames of a block: about four seconds, whole hops, of at most MOST_CODES codes."""
     hop = codec.hop // codec.frame
     most = max(1, MOST_CODES // (streams * codec.width))
     wanted = max(1, round(BLOCK_SECONDS * codec.sample_rate / codec.hop)) * hop
@@ -204,8 +212,9 @@ def check_header(header: Header) -> Header:
         raise BitstreamError(f"says the subtype {header.subtype[:40]!r}, which is none of {', '.join(SUBTYPES)}")
     if not (codec.class_path.isprintable() and codec.class_path.isascii() and 1 <= len(codec.class_path) <= 300):
         raise BitstreamError("names no class path of its codec")
-    if len(codec.sha256) != 64 or not set(codec.sha256) <= set("0123456789abcdef"):
-        raise BitstreamError("names no SHA-256 of its codec")
+    for digest in (codec.codes_sha256, codec.model_sha256):
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise BitstreamError("names no SHA-256 of its codec")
     return header
 
 
@@ -215,8 +224,8 @@ def _header(words: Any) -> Header:
     )
     codec = _fields(
         top["codec"],
-        {"class_path": str, "sha256": str, "sample_rate": int, "channels": int, "frame": int, "hop": int}
-        | {"codebooks": list, "width": int, "samples": int},
+        {"class_path": str, "codes_sha256": str, "model_sha256": str, "sample_rate": int, "channels": int}
+        | {"frame": int, "hop": int, "codebooks": list, "width": int, "samples": int},
     )
     layout = _fields(top["layout"], {"streams": int, "block_frames": int, "width": int, "prior": (int, type(None))})
     if len(codec["codebooks"]) > MOST_WIDTH or any(type(entries) is not int for entries in codec["codebooks"]):
