@@ -127,9 +127,19 @@ class Trainer:
             raise ConfigError(
                 f"the generator works at {rate} Hz, but {folder} holds pairs at {self.crops.sample_rate} Hz"
             )
+        self._compare_channels(folder)
         self.start = self._resume()
         self.journal = first_alone(accelerator, lambda: Journal(run, self.start))
         self.tally = Tally(accelerator)
+
+    def _compare_channels(self, folder: Path) -> None:
+        """See that a codec gets as many channels as it codes together; restorers work channel by channel."""
+        wanted, there = getattr(self.state.generator, "channels", None), self.crops.channels
+        if isinstance(wanted, int) and wanted != there:
+            raise ConfigError(
+                f"the generator codes {wanted} channel(s), but {folder} holds pairs of {there}: make some with "
+                f"`unshift pairs --channels {wanted}`, or give its encoder and decoder `audio: {there}`"
+            )
 
     def work(self) -> None:
         """Take the steps that are left."""

@@ -27,7 +27,8 @@ def select(folder: Path, split: str, semitones: Sequence[float] | None = None) -
         semitones: which shifts to keep; None for all.
 
     Raises:
-        ManifestError: no manifest, a damaged one, no pair of that kind, or several sample rates.
+        ManifestError: no manifest, a damaged one, no pair of that kind, or several sample rates or
+            numbers of channels.
     """
     records = [r for r in read_manifest(folder) if r.split == split]
     if semitones is not None:
@@ -37,6 +38,8 @@ def select(folder: Path, split: str, semitones: Sequence[float] | None = None) -
         raise ManifestError(f"{folder} holds no {split} pair{shifts}: look into its manifest, or make pairs again")
     if len(rates := {r.sample_rate for r in records}) > 1:
         raise ManifestError(f"{folder} holds several sample rates {sorted(rates)}: make pairs again at one rate")
+    if len(counts := {r.channels for r in records}) > 1:
+        raise ManifestError(f"{folder} holds pairs of {sorted(counts)} channels: make pairs again with one --channels")
     return records
 
 
@@ -51,7 +54,11 @@ class PairCrops(Dataset[Example]):
         seconds: length of a crop.
         seed: of the order, the places and the gains.
         semitones: which shifts to use; None for all.
-        gain: an example is made louder or softer by up to so many dB.
+        gain: an example is made louder or softer by up to so many dB, all its channels alike.
+
+    Attributes:
+        sample_rate: of the pairs, Hz.
+        channels: of the pairs.
     """
 
     def __init__(
@@ -59,7 +66,7 @@ class PairCrops(Dataset[Example]):
     ) -> None:
         self.folder = folder
         self.records = select(folder, "train", semitones)
-        self.sample_rate = self.records[0].sample_rate
+        self.sample_rate, self.channels = self.records[0].sample_rate, self.records[0].channels
         self.crop = round(seconds * self.sample_rate)
         self.seed = seed
         self.gain = gain
@@ -71,7 +78,7 @@ class PairCrops(Dataset[Example]):
         return np.random.default_rng([self.seed, 0, epoch]).permutation(self.places)
 
     def __getitem__(self, index: int) -> Example:
-        """Give source and target of example `index`, each [1, samples]."""
+        """Give source and target of example `index`, each [channels, samples]."""
         epoch, place = divmod(index, len(self.places))
         record = self.records[self._order(epoch)[place]]
         draw = np.random.default_rng([self.seed, 1, index])
@@ -144,7 +151,7 @@ class _Order:
 
 
 def micro_batches(crops: PairCrops, share: Share, start: int, steps: int, workers: int) -> Iterator[list[Tensor]]:
-    """Load the micro-batches of the steps from `start` on: source and target, each [examples, 1, samples]."""
+    """Load the micro-batches of the steps from `start` on: source and target, each [examples, channels, samples]."""
     loader: DataLoader[Example] = DataLoader(
         crops,
         batch_sampler=_Order(share, start, steps),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gan.files import write_text
 
@@ -38,6 +38,7 @@ class PairRecord:
         origin_sha256: of the recording's bytes.
         checks: what was measured, by name.
         start: where in the recording the pair begins, seconds.
+        channels: of both files; 1 in manifests that do not say it.
     """
 
     source: str
@@ -54,6 +55,11 @@ class PairRecord:
     origin_sha256: str
     checks: dict[str, float] = field(default_factory=dict)
     start: float = 0.0
+    channels: int = 1
+
+    def as_values(self) -> dict[str, Any]:
+        """Give the record as JSON has it: one channel goes without saying, as it did before there could be two."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("channels", 1)}
 
 
 NOT_TEXT: dict[str, tuple[type, ...]] = {
@@ -63,6 +69,7 @@ NOT_TEXT: dict[str, tuple[type, ...]] = {
     "semitones": (int, float),
     "checks": (dict,),
     "start": (int, float),
+    "channels": (int,),
 }
 
 
@@ -103,4 +110,4 @@ def write_manifest(folder: Path, records: Iterable[PairRecord]) -> None:
     Raises:
         OSError: the folder is not there or cannot be written to, or the disk is full.
     """
-    write_text(folder / MANIFEST, "".join(json.dumps(asdict(record), sort_keys=True) + "\n" for record in records))
+    write_text(folder / MANIFEST, "".join(json.dumps(record.as_values(), sort_keys=True) + "\n" for record in records))

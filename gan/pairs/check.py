@@ -28,14 +28,19 @@ LEAST_CORRELATION = 0.5
 """Envelopes that move together less than this (a steady tone, noise) tell nothing of time."""
 LEAST_VOICED = 20
 MOST_LEVEL = 12.0
+ALIKE = -60.0
+"""Two channels of which the difference is so many dB softer than the sum are one channel twice."""
 
 
 def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: float) -> dict[str, float]:
     """Measure a pair.
 
+    Of two channels, each is held against its own, and the one that is further off is told of, measure by measure. A
+    channel that is silent on both sides is held against nothing, so voices may lie on one side alone.
+
     Args:
-        source: the shifted waveform, [1, samples].
-        target: what it should become, [1, samples].
+        source: the shifted waveform, [channels, samples].
+        target: what it should become, [channels, samples].
         sample_rate: of both, Hz.
         semitones: how far the source's pitch should lie above the target's; 0 for there-and-back pairs.
 
@@ -43,24 +48,48 @@ def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: 
         lag_ms: how much later the source is. envelope: correlation of the two sides' band envelopes at that lag.
         level_db: of the source above the target. cents: error of the pitch ratio, median over the voiced frames.
         voiced: number of frames, 10 ms apart, that are voiced on both sides. peak: the larger one of the two.
-        least_peak: the smaller one. difference: in length, samples.
+        least_peak: the smaller one. difference: in length, samples. Of two channels also width_db: the level of the
+        target's difference of channels above that of their sum, under -100 where they are the same.
     """
-    shortest = min(source.shape[1], target.shape[1])
-    lag, correlation = envelope_lag(source[0], target[0], sample_rate, semitones)
-    cents, voiced = pitch_error(source[0, :shortest], target[0, :shortest], sample_rate, semitones)
-    energies = [float(np.mean(np.square(side, dtype=np.float64))) + 1e-20 for side in (source, target)]
-    peaks = [float(np.abs(side).max(initial=0)) for side in (source, target)]
+    heard = [pair for pair in zip(source, target, strict=True) if max(_peak(side) for side in pair) >= SILENT]
+    rows = [_check_channel(*pair, sample_rate, semitones) for pair in heard or list(zip(source, target, strict=True))]
+    peaks = [_peak(source), _peak(target)]
     values = {
-        "lag_ms": 1000 * lag,
-        "envelope": correlation,
-        "level_db": 10 * np.log10(energies[0] / energies[1]),
-        "cents": cents,
-        "voiced": voiced,
+        **_furthest(rows, "envelope", "lag_ms", LEAST_CORRELATION),
+        "level_db": max((row["level_db"] for row in rows), key=abs),
+        **_furthest(rows, "voiced", "cents", LEAST_VOICED),
         "peak": max(peaks),
         "least_peak": min(peaks),
         "difference": source.shape[1] - target.shape[1],
     }
+    if len(target) == 2:
+        values["width_db"] = 10 * np.log10(_energy(target[0] - target[1]) / _energy(target[0] + target[1]))
     return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def _check_channel(
+    source: NDArray[np.float32], target: NDArray[np.float32], sample_rate: int, semitones: float
+) -> dict[str, float]:
+    """Measure one channel of a pair, [samples] each; see `check_pair`."""
+    shortest = min(len(source), len(target))
+    lag, correlation = envelope_lag(source, target, sample_rate, semitones)
+    cents, voiced = pitch_error(source[:shortest], target[:shortest], sample_rate, semitones)
+    level = 10 * np.log10(_energy(source) / _energy(target))
+    return {"lag_ms": 1000 * lag, "envelope": correlation, "level_db": level, "cents": cents, "voiced": voiced}
+
+
+def _furthest(rows: list[dict[str, float]], trust: str, name: str, least: float) -> dict[str, float]:
+    """Give a measure of the channel furthest off, and what says how far to trust it; the trusted come first."""
+    worst = max(rows, key=lambda row: (row[trust] >= least, abs(row[name])))
+    return {name: worst[name], trust: worst[trust]}
+
+
+def _energy(waveform: NDArray[np.float32]) -> float:
+    return float(np.mean(np.square(waveform, dtype=np.float64))) + 1e-20
+
+
+def _peak(waveform: NDArray[np.float32]) -> float:
+    return float(np.abs(waveform).max(initial=0))
 
 
 def objection(checks: dict[str, float]) -> str | None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from gan.audio import Waveform, find_audio
 from gan.data.manifest import PairRecord, write_manifest
 from gan.files import write_text
+from gan.pairs.check import ALIKE
 from gan.pairs.recording import Outcome, make_recording
 from gan.pairs.settings import PairSettings, claim
 from gan.pairs.shift import PairError, apply_shifter, load_shifter
@@ -69,7 +70,7 @@ def make_pairs(settings: PairSettings, *, progress: bool = True) -> PairReport:
     check_held_out(origins, settings)
     for name in settings.shifters:
         # A missing package, or a shifter that never works, should come out before the work begins.
-        apply_shifter(load_shifter(name), _tone(settings.sample_rate), settings.sample_rate, 1.0)
+        apply_shifter(load_shifter(name), _tone(settings.sample_rate, settings.channels), settings.sample_rate, 1.0)
     claim(settings)
     bar = tqdm(total=len(origins), desc="pairs", unit="file", disable=None if progress else True)
     outcomes = []
@@ -80,16 +81,18 @@ def make_pairs(settings: PairSettings, *, progress: bool = True) -> PairReport:
     return _conclude(sorted(outcomes, key=lambda outcome: outcome.origin), settings)
 
 
-def _tone(sample_rate: int) -> Waveform:
-    """Give half a second of 150 Hz, which every shifter has to be able to shift; [1, samples]."""
+def _tone(sample_rate: int, channels: int) -> Waveform:
+    """Give half a second of 150 Hz, which every shifter has to be able to shift; [channels, samples]."""
     seconds = np.arange(sample_rate // 2) / sample_rate
-    return (0.1 * np.sin(2 * np.pi * 150 * seconds)).astype(np.float32)[None]
+    return (0.1 * np.sin(2 * np.pi * 150 * seconds)).astype(np.float32)[None].repeat(channels, axis=0)
 
 
 def _conclude(outcomes: list[Outcome], settings: PairSettings) -> PairReport:
     digests = {outcome.origin: outcome.pairs[0].origin_sha256 for outcome in outcomes if outcome.pairs}
     splits, remarks = split_origins(digests, settings)
     records = [replace(pair, split=splits[pair.origin]) for outcome in outcomes for pair in outcome.pairs]
+    if alike := sum(record.checks.get("width_db", 0.0) < ALIKE for record in records):
+        remarks.append(f"{alike} of {len(records)} pairs are the same in both channels, as a mono recording becomes")
     left_out = [(outcome.origin, reason) for outcome in outcomes for reason in outcome.left_out]
     lines = [json.dumps({"origin": origin, "reason": reason}) + "\n" for origin, reason in left_out]
     try:

@@ -3,10 +3,10 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def make_recording(origin: str, settings: PairSettings) -> Outcome:
             pairs, left_out = [], [str(error).removeprefix(f"{path}: ")]
         outcome = Outcome(origin, tuple(pairs), tuple(left_out))
         note.parent.mkdir(parents=True, exist_ok=True)
-        values = {"sha256": digest, "left_out": left_out, "pairs": [asdict(pair) for pair in pairs]}
+        values = {"sha256": digest, "left_out": left_out, "pairs": [pair.as_values() for pair in pairs]}
         write_text(note, json.dumps(values, sort_keys=True) + "\n")
     except OSError as error:
         raise PairError(f"{settings.destination}: cannot be written to ({error.strerror or error})") from error
@@ -118,7 +118,7 @@ def _read_note(note: Path, origin: str, digest: str, folder: Path) -> Outcome | 
 
 
 def _pairs_of(path: Path, origin: str, settings: PairSettings, left_out: list[str]) -> Iterator[PairRecord]:
-    _listen_through(path)
+    _listen_through(path, settings.channels)
     with Reader(path) as reader:
         rate = reader.sample_rate
         borders = even_borders(reader.samples, round(settings.piece_seconds * rate))
@@ -129,17 +129,19 @@ def _pairs_of(path: Path, origin: str, settings: PairSettings, left_out: list[st
             yield from _write_takes(takes, f"{AUDIO}/{origin}/{number:04d}", origin, piece.start / rate, settings)
 
 
-def _listen_through(path: Path) -> None:
+def _listen_through(path: Path, channels: int) -> None:
     """Decode the whole recording before any work goes into it.
 
     Raises:
         AudioError: it is damaged or holds samples that are no numbers.
-        _UselessError: it is too short or silent, or was clipped.
+        _UselessError: it is too short or silent, was clipped, or has more channels than two are to be made of.
     """
     peak = clipped = 0.0
     with Reader(path) as reader:
         if reader.samples < SHORTEST * reader.sample_rate:
             raise _UselessError(f"is shorter than {SHORTEST} s")
+        if channels > 1 and reader.channels > channels:
+            raise _UselessError(f"has {reader.channels} channels: mix it down to {channels} first")
         for block in reader.blocks(10 * reader.sample_rate):
             peak = max(peak, float(np.abs(block).max()))
             clipped += clipped_share(block) * block.shape[1] / reader.samples
@@ -151,7 +153,7 @@ def _listen_through(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Take:
-    """One pair of a piece before it is written; [1, samples] each."""
+    """One pair of a piece before it is written; [channels, samples] each."""
 
     semitones: float
     shifter: str
@@ -161,19 +163,15 @@ class _Take:
 
 
 def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[_Take], list[str]]:
-    """Make every pair of a piece that stands the checks, and give the reasons against the others.
-
-    Channels are mixed to one: the networks work on one channel at a time, and the channels of a recording are too much
-    alike to count as examples of their own.
-    """
+    """Make every pair of a piece that stands the checks, and give the reasons against the others."""
     wanted = settings.sample_rate
-    clean = resample(piece.waveform.mean(axis=0, keepdims=True), rate, wanted)
+    clean = resample(_channelled(piece.waveform, settings.channels), rate, wanted)
     lead = resampled_length(piece.lead, rate, wanted)
     samples = resampled_length(piece.start + piece.samples, rate, wanted) - resampled_length(piece.start, rate, wanted)
     inside = slice(lead, lead + samples)
     peak = float(np.abs(clean[:, inside]).max(initial=0))
     if peak < SILENT:
-        return [], ["is silent (its channels may cancel each other)"]
+        return [], ["is silent" + (" (its channels may cancel each other)" if settings.channels == 1 else "")]
     if peak > MOST_PEAK:
         return [], [f"its peak is {peak:.4g}, over {MOST_PEAK:g} times full scale: make it softer first"]
     takes: list[_Take] = []
@@ -187,6 +185,17 @@ def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[
             continue
         takes.append(_Take(semitones, name, fitted(source[:, inside], samples), fitted(target[:, inside], samples), {}))
     return _checked(takes, settings, reasons)
+
+
+def _channelled(waveform: Waveform, channels: int) -> Waveform:
+    """Give a recording, [any, samples], the channels of its pairs, [channels, samples].
+
+    One: all are mixed, as networks of one channel work on one at a time, and the channels of a recording are too much
+    alike to count as examples of their own. Two: they stay apart, and one channel becomes both.
+    """
+    if channels == 1:
+        return cast(Waveform, waveform.mean(axis=0, keepdims=True))
+    return np.repeat(waveform, channels // len(waveform), axis=0)
 
 
 def _shifts(settings: PairSettings) -> list[tuple[str, float]]:
@@ -256,6 +265,7 @@ def _write_takes(
             origin_sha256="",
             checks=take.checks,
             start=round(start, 6),
+            channels=settings.channels,
         )
 
 

@@ -34,6 +34,10 @@ class PairSettings:
         seed: of the splits.
         workers: processes; None for one a core.
         piece_seconds: longer recordings are cut into pieces of this length at most.
+        channels: of the pairs. 1 mixes every recording to one channel: restorers mend channel by channel, and so do
+            codecs of one channel. 2 is for codecs that write two channels down together: left and right stay apart, one
+            channel is repeated (a codec of two channels encodes mono files so), and recordings of more are left out, as
+            nothing says how theirs are to be mixed.
 
     Raises:
         PairError: a value that makes no sense.
@@ -52,10 +56,12 @@ class PairSettings:
     seed: int = 0
     workers: int | None = None
     piece_seconds: float = 20.0
+    channels: int = 1
 
     def __post_init__(self) -> None:
         for wrong, complaint in (
             (not 8000 <= self.sample_rate <= 384000, f"a sample rate of {self.sample_rate} Hz is not in 8000..384000"),
+            (self.channels not in (1, 2), f"pairs of {self.channels} channels cannot be made: 1 or 2"),
             (not self.semitones, "no shift is given: name some semitones"),
             (
                 not all(abs(k) <= MOST_SEMITONES for k in self.semitones),
@@ -83,6 +89,8 @@ class PairSettings:
         values["semitones"] = sorted({float(k) for k in self.semitones})
         values["shifters"], values["held_out"] = sorted(set(self.shifters)), sorted(set(self.held_out))
         del values["destination"], values["workers"]
+        if self.channels == 1:  # what folders that are older than the setting say by leaving it out
+            del values["channels"]
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
@@ -111,9 +119,11 @@ def claim(settings: PairSettings) -> None:
 
 def _compare(path: Path, settings: PairSettings) -> None:
     try:
-        old, new = json.loads(path.read_text(encoding="utf-8")), json.loads(settings.as_text())
+        # Left out where it is 1, see PairSettings.as_text.
+        texts = path.read_text(encoding="utf-8"), settings.as_text()
+        old, new = ({"channels": 1} | json.loads(text) for text in texts)
         differing = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise PairError(f"{path}: is damaged; name a new folder") from error
     if differing:
         changes = "; ".join(f"{name} was {old.get(name)}, is now {new.get(name)}" for name in differing)

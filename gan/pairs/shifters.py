@@ -2,6 +2,11 @@
 
 Signalsmith, PhaseVocoder and Torchaudio are in the core installation; World comes with `unshift[shifters]`, Librosa
 with `unshift[dac]`, RubberBand and Psola with `unshift[shifters-gpl]` (their licence is the GPL).
+
+All keep channels in time (within 2 ms of each other on two voices), and what is silent stays silent. Signalsmith and
+RubberBand shift channels together: how wide a recording is stays within 1 dB. The others shift each channel by itself,
+exactly as if it were alone: what two channels have in common comes out in phases of its own on either side, so the
+sound is wider than it was, by 8 to 11 dB for a voice in the middle with another at the sides.
 """
 
 import importlib
