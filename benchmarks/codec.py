@@ -5,8 +5,9 @@
 
 Peers: descript-audio-codec at its published 44.1 kHz layout (ours has its weights, folded); transformers' EnCodec at 24
 kHz and 6 kbit/s beside our causal codec of its strides, widths and codebooks, without its LSTM; Mimi beside our codec
-for a CPU. All have random weights, on which speed does not depend. Real-time factors are seconds of work for a second
-of sound; the ratio is the peer's over ours, round by round, with its least and most.
+for a CPU, with the number of codebooks that comes nearest to our rate. All decode from codes, and have random weights,
+on which speed does not depend. Real-time factors are seconds of work for a second of sound; the ratio is the peer's
+over ours, round by round, with its least and most.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from generators.residual_vq import ResidualVQ
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "demo" / "clips" / "kathleen" / "speech_en_kathleen_0.flac"
 Work = Callable[[], object]
+# Our name and the peer's with bitrates, our encoding and decoding, the peer's encoding and decoding.
+Race = tuple[str, str, Work, Work, Work, Work]
 
 
 def of_recipe(name: str) -> Codec:
@@ -53,18 +56,20 @@ def like_encodec() -> Codec:
     return Codec(CausalEncoder(**sizes), quantiser, CausalDecoder(**sizes), 24000).eval()
 
 
-def coder(codec: Codec, seconds: float) -> tuple[Work, Work, str]:
-    """Give the encoding and the decoding of noise, and the bitrate in words."""
+def kbits(codec: Codec) -> float:
+    """Give a codec's bitrate, kbit/s."""
+    return sum((entries - 1).bit_length() for entries in codec.codebooks) * codec.sample_rate / codec.frame / 1000
+
+
+def coder(codec: Codec, seconds: float) -> tuple[Work, Work]:
+    """Give the encoding and the decoding of noise."""
     sound = 0.1 * torch.randn(1, 1, round(seconds * codec.sample_rate))
     code = codec.encode(sound)
-    bits = sum((entries - 1).bit_length() for entries in codec.codebooks)
-    rate = f"{bits * codec.sample_rate / codec.frame / 1000:.3g} kbit/s, {codec.sample_rate / codec.frame:.4g} frames/s"
-    return lambda: codec.encode(sound), lambda: codec.decode(code, sound.shape[-1]), rate
+    return lambda: codec.encode(sound), lambda: codec.decode(code, sound.shape[-1])
 
 
 def descript() -> tuple[Any, Codec]:
     """Give descript's codec, and ours with its weights."""
-    allow_torchaudio_without_extension()
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         import dac
@@ -74,37 +79,50 @@ def descript() -> tuple[Any, Codec]:
         return theirs, load_descript(Path(folder) / "weights.pth").eval()
 
 
-def contestants(seconds: float) -> Iterator[tuple[str, str, Work, Work, str, Work, Work]]:
-    """Give our name, the peer's name, our encoding and decoding, the bitrate, the peer's encoding and decoding."""
+def against_descript(seconds: float) -> Race:
+    """Set dac44 beside descript's own, both with the same weights."""
     theirs, ours = descript()
-    sound = 0.1 * torch.randn(1, 1, round(seconds * 44100))
-    padded = theirs.preprocess(sound, 44100)
-    values = theirs.encode(padded)[0]
-    encode, decode, rate = coder(ours, seconds)
-    yield (
-        "dac44",
-        "descript-audio-codec",
-        encode,
-        decode,
-        rate,
+    padded = theirs.preprocess(0.1 * torch.randn(1, 1, round(seconds * 44100)), 44100)
+    codes = theirs.encode(padded)[1]
+    rate = f"{kbits(ours):.3g} kbit/s"
+    return (
+        f"dac44, {rate}",
+        f"descript-audio-codec, {rate}",
+        *coder(ours, seconds),
         lambda: theirs.encode(padded),
-        lambda: theirs.decode(values),
+        lambda: theirs.decode(theirs.quantizer.from_codes(codes)[0]),
     )
-    from transformers import EncodecConfig, EncodecModel, MimiConfig, MimiModel
 
+
+def against_encodec(seconds: float) -> Race:
+    """Set our codec of EnCodec's sizes beside it."""
+    from transformers import EncodecConfig, EncodecModel
+
+    codec = like_encodec()
+    name = f"causal 24 kHz, {kbits(codec):.3g} kbit/s"
+    peer = of_transformers(EncodecModel(EncodecConfig()).eval(), seconds, bandwidth=6.0)
+    return name, "EnCodec 24 kHz, 6 kbit/s", *coder(codec, seconds), *peer
+
+
+def against_mimi(seconds: float) -> Race:
+    """Set our codec for a CPU beside Mimi at the bitrate nearest to its."""
+    from transformers import MimiConfig, MimiModel
+
+    codec, config = of_recipe("codec16_cpu.yaml"), MimiConfig()
+    book = (config.codebook_size - 1).bit_length() * config.frame_rate / 1000
+    books = min(config.num_quantizers, round(kbits(codec) / book))
+    peer = of_transformers(MimiModel(config).eval(), seconds, num_quantizers=books)
+    name = f"codec16_cpu, {kbits(codec):.4g} kbit/s"
+    return name, f"Mimi 24 kHz, {books} codebooks, {books * book:.4g} kbit/s", *coder(codec, seconds), *peer
+
+
+PEERS = {"descript": against_descript, "encodec": against_encodec, "mimi": against_mimi}
+
+
+def of_transformers(model: Any, seconds: float, **options: float) -> tuple[Work, Work]:
+    """Give the encoding and the decoding of a codec of transformers at 24 kHz."""
     sound = 0.1 * torch.randn(1, 1, round(seconds * 24000))
-    rows: list[tuple[str, Codec, str, Any, dict[str, float]]] = [
-        ("causal 24 kHz", like_encodec(), "EnCodec 24 kHz", EncodecModel(EncodecConfig()).eval(), {"bandwidth": 6.0}),
-        ("codec16_cpu", of_recipe("codec16_cpu.yaml"), "Mimi 24 kHz", MimiModel(MimiConfig()).eval(), {}),
-    ]
-    for mine, codec, name, model, options in rows:
-        encode, decode, rate = coder(codec, seconds)
-        codes = model.encode(sound, **options)
-        yield mine, name, encode, decode, rate, *peer(model, sound, codes, options)
-
-
-def peer(model: Any, sound: torch.Tensor, codes: Any, options: dict[str, float]) -> tuple[Work, Work]:
-    """Give the encoding and the decoding of a codec of transformers."""
+    codes = model.encode(sound, **options)
     scales = {"audio_scales": codes.audio_scales} if "audio_scales" in codes else {}
     return lambda: model.encode(sound, **options), lambda: model.decode(codes.audio_codes, **scales)
 
@@ -117,18 +135,20 @@ def seconds_of(work: Work) -> float:
 
 
 @torch.inference_mode()
-def race(seconds: float, rounds: int) -> None:
+def race(seconds: float, rounds: int, peers: list[str]) -> None:
     """Print the table of speeds."""
     print(f"{torch.get_num_threads()} threads, {seconds:g} s of sound, {rounds} rounds in turns")
-    print("| ours | bitrate | peer | | ours | peer | peer / ours (least to most) |\n|---|---|---|---|---|---|---|")
-    for name, other, encode, decode, rate, their_encode, their_decode in contestants(seconds):
+    print("| ours | peer | | ours | peer | peer / ours (least to most) |\n|---|---|---|---|---|---|")
+    for peer in peers:
+        allow_torchaudio_without_extension()
+        name, other, encode, decode, their_encode, their_decode = PEERS[peer](seconds)
         for verb, mine, theirs in (("encode", encode, their_encode), ("decode", decode, their_decode)):
             mine(), theirs()
             times = [(seconds_of(mine), seconds_of(theirs)) for _ in tqdm(range(rounds), leave=False, desc=name)]
             ratios = sorted(b / a for a, b in times)
             medians = [statistics.median(column) / seconds for column in zip(*times, strict=True)]
             ratio = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            print(f"| {name} | {rate} | {other} | {verb} | {medians[0]:.3f} | {medians[1]:.3f} | {ratio} |")
+            print(f"| {name} | {other} | {verb} | {medians[0]:.3f} | {medians[1]:.3f} | {ratio} |")
 
 
 def memory(model: Path, minutes: list[float]) -> None:
@@ -155,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="of sound in the race")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", type=Path, metavar="MODEL", help="measure memory with this codec instead")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 60], help="lengths for --memory")
@@ -163,7 +184,7 @@ def main() -> None:
     if options.memory:
         memory(options.memory, options.minutes)
     else:
-        race(options.seconds, options.rounds)
+        race(options.seconds, options.rounds, options.peers)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ class ResidualVQ(nn.Module):
 
     Forward passes in training mode while gradients are on note the frames and their codes; codebooks learn from all
     notes together, once per call of `learn`. In eval mode, under `torch.no_grad` and in `encode` nothing is noted. With
-    `enter` or `books` in eval mode (frozen) codebooks keep still and dropout goes on. It works in float32 (float64 if it is
-    given that) under any autocast.
+    `enter` or `books` in eval mode (frozen) codebooks keep still and dropout goes on. It works in float32 (float64 if
+    it is given that) under any autocast.
 
     Gradients: the encoder gets the decoder's gradient once, whatever the number of codebooks; entries get none of it.
 

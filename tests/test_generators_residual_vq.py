@@ -108,8 +108,10 @@ def test_nothing_is_learned_without_gradients_or_by_encoding() -> None:
         quantiser(hidden)
     quantiser.encode(hidden)
     quantiser.eval()(hidden)
-    quantiser.train().enter.eval()
-    quantiser(hidden)
+    for part in (quantiser.enter, quantiser.books):
+        quantiser.train()
+        part.eval()
+        quantiser(hidden)
     quantiser.train().learn()
     assert all(torch.equal(before[name], x) for name, x in quantiser.state_dict().items())
     assert (quantiser.encode(hidden) >= 0).all()
