@@ -187,7 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = store.resolve(options.model)
     network: Any = store.load(folder)
-    codec = know(network)
+    codec = know(network, store.describe(folder))
     rate, books = codec.facts.sample_rate, options.books or list(range(1, codec.facts.width + 1))
     files = find_audio(options.heldout)
     files = [files[i] for i in np.linspace(0, len(files) - 1, min(options.files, len(files))).round().astype(int)]

@@ -50,6 +50,8 @@ class Codec(nn.Module):
         ModelError: parts that do not fit each other.
     """
 
+    writing_parts = ("encoder", "bottleneck")
+
     def __init__(self, encoder: nn.Module, bottleneck: nn.Module, decoder: nn.Module, sample_rate: int = 44100) -> None:
         super().__init__()
         self.encoder, self.bottleneck, self.decoder = encoder, bottleneck, decoder
@@ -123,9 +125,8 @@ class Codec(nn.Module):
         output = self.decoder(latent.values)[..., : pair.target.shape[-1]]
         facts = dict(latent.facts)
         if self.usage is not None and latent.codes is not None:
-            # A frozen bottleneck's shares stay as they are: what a range coder expects is part of how codes are read.
-            learns = getattr(self.bottleneck, "learns", self.bottleneck.training)
-            if self.training and learns and torch.is_grad_enabled():
+            # Where codes keep their meaning, shares do too: what a range coder expects is part of how codes are read.
+            if self.training and torch.is_grad_enabled() and self._writing_changes():
                 self.usage.note(latent.codes)
             facts |= self.usage.facts(self.sample_rate / self.frame)
         return Estimate(output, pair.target, dict(latent.penalties), facts)
@@ -147,8 +148,12 @@ class Codec(nn.Module):
 
         Codecs that have learned on from one codec with these frozen read each other's codes.
         """
-        state = {name: x for name, x in self.state_dict().items() if name.startswith(("encoder.", "bottleneck."))}
-        return {name: x for name, x in state.items() if not name.startswith("bottleneck.leave.")}
+        return {name: tensor for name, tensor in self.state_dict().items() if _writes(name)}
+
+    def _writing_changes(self) -> bool:
+        """Whether codes may mean something else after this step."""
+        moving = any(_writes(name) and parameter.requires_grad for name, parameter in self.named_parameters())
+        return moving or getattr(self.bottleneck, "learns", False)
 
     def describe(self, code: Tensor) -> dict[str, float]:
         """Say how codes use what they have, [batch, width, frames] of many frames.
@@ -173,6 +178,11 @@ class Codec(nn.Module):
         """Send [batch, any channels, samples] through the codec, to the same shape: a mender's verb."""
         streams = as_streams(waveform, self.channels)
         return from_streams(self.decode(self.encode(streams), waveform.shape[-1]), waveform.shape[1])
+
+
+def _writes(name: str) -> bool:
+    """Whether codes follow from a weight of this name."""
+    return name.partition(".")[0] in Codec.writing_parts and not name.startswith("bottleneck.leave.")
 
 
 def as_streams(waveform: Tensor, width: int) -> Tensor:

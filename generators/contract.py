@@ -113,7 +113,8 @@ class Latent:
 class Bottleneck(Protocol):
     """The narrow place between an encoder and a decoder: what passes through it can be written down.
 
-    A part of it that is called `leave` only reads codes back; all others may have a say in which are written.
+    A part of it that is called `leave` only reads codes back; all others may have a say in which are written. A class
+    may name, in `learning_arguments`, arguments that say only how it learns.
 
     Attributes:
         dimension: channels of a latent, in and out alike.

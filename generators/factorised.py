@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from generators.codebook import nearest
 from generators.contract import Latent, ModelError
-from generators.residual_vq import check_dropout, check_width, follow, nearest
+from generators.residual_vq import check_dropout, check_width, follow
 
 
 class Book(nn.Module):
@@ -79,6 +80,8 @@ class FactorisedVQ(nn.Module):
         ModelError: an argument out of range.
     """
 
+    learning_arguments = frozenset({"dropout"})
+
     def __init__(
         self,
         dimension: int = 1024,
@@ -95,11 +98,6 @@ class FactorisedVQ(nn.Module):
         self.codebooks = (entries,) * codebooks
         self.dropout = dropout
         self.books = nn.ModuleList(Book(dimension, entries, code_dimension) for _ in self.codebooks)
-
-    @property
-    def learns(self) -> bool:
-        """Whether codes may mean something else after this step."""
-        return self.books.training
 
     def forward(self, hidden: Tensor) -> Latent:
         """Pass [batch, dimension, frames] through."""

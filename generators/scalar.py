@@ -39,7 +39,8 @@ class FSQ(nn.Module):
         entries = check_levels(dimension, levels, least=3)
         self.dimension, self.width, self.block = dimension, 1, 1
         self.codebooks = (entries,)
-        self.grid = vector_quantize_pytorch.FSQ(levels=list(levels), dim=dimension)
+        self.enter, self.leave = projections(dimension, len(levels))
+        self.grid = vector_quantize_pytorch.FSQ(levels=list(levels))
 
     def forward(self, hidden: Tensor) -> Latent:
         """Pass [batch, dimension, frames] through."""
@@ -47,7 +48,7 @@ class FSQ(nn.Module):
             bounded = self._round(channels_last(hidden))
             code = self.grid.codes_to_indices(bounded.detach()).long()
             # The rounded values anew from their code: what a decoder reads is what this one was given, bit for bit.
-            values = self.grid.project_out(follow(self._values(code), bounded))
+            values = self.leave(follow(self._values(code), bounded))
         return Latent(values.transpose(1, 2), code.unsqueeze(1))
 
     @torch.no_grad()
@@ -66,11 +67,11 @@ class FSQ(nn.Module):
         if code.shape[1] != 1:
             raise ModelError(f"there is one codebook, but {code.shape[1]} codes a frame")
         with torch.autocast(code.device.type, enabled=False):
-            values: Tensor = self.grid.project_out(self._values(code[:, 0])).transpose(1, 2)
+            values: Tensor = self.leave(self._values(code[:, 0])).transpose(1, 2)
             return values
 
     def _round(self, hidden: Tensor) -> Tensor:
-        rounded: Tensor = self.grid.quantize(self.grid.project_in(hidden))
+        rounded: Tensor = self.grid.quantize(self.enter(hidden))
         return rounded
 
     def _values(self, code: Tensor) -> Tensor:
@@ -96,6 +97,8 @@ class ResidualFSQ(nn.Module):
         ModelError: an argument out of range.
     """
 
+    learning_arguments = frozenset({"dropout"})
+
     def __init__(
         self, dimension: int, levels: Sequence[int] = (8, 5, 5, 5), codebooks: int = 4, dropout: float = 0.0
     ) -> None:
@@ -107,7 +110,8 @@ class ResidualFSQ(nn.Module):
         self.dimension, self.width, self.block = dimension, codebooks, 1
         self.codebooks = (entries,) * codebooks
         self.dropout = dropout
-        self.grids = vector_quantize_pytorch.ResidualFSQ(levels=list(levels), dim=dimension, num_quantizers=codebooks)
+        self.enter, self.leave = projections(dimension, len(levels))
+        self.grids = vector_quantize_pytorch.ResidualFSQ(levels=list(levels), num_quantizers=codebooks)
 
     def forward(self, hidden: Tensor) -> Latent:
         """Pass [batch, dimension, frames] through."""
@@ -115,7 +119,7 @@ class ResidualFSQ(nn.Module):
             bounded = self._bound(channels_last(hidden))
             keeps = kept(self.codebooks, len(hidden), self.dropout if self.training else 0.0, hidden.device)
             codes = torch.where(torch.cat(keeps, dim=1), self._codes(bounded), -1)
-            values = self.grids.project_out(follow(self._sum(codes), bounded))
+            values = self.leave(follow(self._sum(codes), bounded))
         return Latent(values.transpose(1, 2), codes)
 
     @torch.no_grad()
@@ -132,13 +136,13 @@ class ResidualFSQ(nn.Module):
         """
         check_width(code, self.width)
         with torch.autocast(code.device.type, enabled=False):
-            values: Tensor = self.grids.project_out(self._sum(code)).transpose(1, 2)
+            values: Tensor = self.leave(self._sum(code)).transpose(1, 2)
             return values
 
     def _bound(self, hidden: Tensor) -> Tensor:
         """Bend to a little beyond -1..1, so that the outermost values can be reached."""
         edge: Tensor = self.grids.soft_clamp_input_value
-        bounded: Tensor = edge * torch.tanh(self.grids.project_in(hidden) / edge)
+        bounded: Tensor = edge * torch.tanh(self.enter(hidden) / edge)
         return bounded
 
     @torch.no_grad()
@@ -157,6 +161,13 @@ class ResidualFSQ(nn.Module):
         for grid, scale, chosen in zip(self.grids.layers, self.grids.scales, code.unbind(dim=1), strict=False):
             values = values + grid.implicit_codebook[chosen.clamp(min=0)] * scale * (chosen >= 0).unsqueeze(-1)
         return values
+
+
+def projections(dimension: int, numbers: int) -> tuple[nn.Module, nn.Module]:
+    """Lead from the latent's channels to so many numbers and back, by nothing where there are as many."""
+    if dimension == numbers:
+        return nn.Identity(), nn.Identity()
+    return nn.Linear(dimension, numbers), nn.Linear(numbers, dimension)
 
 
 def check_levels(dimension: int, levels: Sequence[int], least: int) -> int:

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from generators.contract import ModelError
+from generators.describing import DESCRIPTION, FORMAT, PlainDumper, build, describe, essence, one_line
 
-WEIGHTS, DESCRIPTION = "weights.safetensors", "generator.yaml"
-FORMAT = 1
-LONGEST_DESCRIPTION = 1_000_000  # bytes
+__all__ = ["DESCRIPTION", "WEIGHTS", "build", "describe", "essence", "load", "load_weights", "resolve", "save", "sync"]
+__all__ += ["whole_checkpoints"]
+
+WEIGHTS = "weights.safetensors"
 HIGHEST_RATE = 10_000_000  # Hz
 EXACT_ENOUGH = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases, of which a few lines make a description that never ends."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it uses aliases, which no model's description needs")
-        return super().compose_node(parent, index)
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """Writes a list out as often as it occurs."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
@@ -67,7 +52,7 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
         # It writes for the owner alone; a model is as readable as what is beside it.
         (partial / WEIGHTS).chmod(0o666 & ~_umask())
         words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
-        (partial / DESCRIPTION).write_text(yaml.dump(words, Dumper=_PlainDumper, sort_keys=False))
+        (partial / DESCRIPTION).write_text(yaml.dump(words, Dumper=PlainDumper, sort_keys=False))
         for file in partial.iterdir():
             sync(file)
         _put_in_place(partial, folder)
@@ -100,26 +85,6 @@ def load(folder: Path, *, trust: bool = False) -> nn.Module:
     return module.eval()
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """Read generator.yaml.
-
-    Raises:
-        ModelError: it is missing, damaged, or of a format that this version does not know.
-    """
-    file = folder / DESCRIPTION
-    try:
-        if file.stat().st_size > LONGEST_DESCRIPTION:
-            raise ValueError("it is far too long")
-        words = yaml.load(file.read_text(), _PlainLoader)  # noqa: S506 - a SafeLoader
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ModelError(f"{folder} is no model folder: cannot read {DESCRIPTION} ({_line(error)})") from error
-    if not isinstance(words, dict) or not isinstance(words.get("class_path"), str):
-        raise ModelError(f"{file} names no class_path: it is not a model's description")
-    if words.get("format") != FORMAT:
-        raise ModelError(f"{file} has format {_line(words.get('format'))}, this version reads {FORMAT}: update unshift")
-    return words
-
-
 def load_weights(folder: Path, module: nn.Module, part: str = "") -> None:
     """Fill a module with a folder's weights, all of them, by name.
 
@@ -135,7 +100,7 @@ def load_weights(folder: Path, module: nn.Module, part: str = "") -> None:
     try:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read the weights {file}: {_line(error)}") from error
+        raise ModelError(f"cannot read the weights {file}: {one_line(error)}") from error
     if part:
         try:
             module = module.get_submodule(part)
@@ -148,7 +113,10 @@ def load_weights(folder: Path, module: nn.Module, part: str = "") -> None:
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelError(f"{file} holds the weights of another network: {_line(error)}") from error
+        raise ModelError(
+            f"{file} holds the weights of another network: {one_line(error)}; the generator of the recipe (or what "
+            f"{DESCRIPTION} says) differs from that of the run which wrote them"
+        ) from error
 
 
 def _check_tensor(file: Path, name: str, tensor: Tensor, own: Tensor | None) -> None:
@@ -161,7 +129,8 @@ def _check_tensor(file: Path, name: str, tensor: Tensor, own: Tensor | None) -> 
         raise ModelError(
             f"{file} holds {tensor.dtype} where the network has {own.dtype} ({name}): it is of another one"
         )
-    if own is not None and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    # As the network will hold it: what is finite in 64 bits may not be in 32.
+    if own is not None and tensor.is_floating_point() and not torch.isfinite(tensor.to(own.dtype)).all():
         raise ModelError(f"{file} holds numbers that are not finite ({name}): take an earlier checkpoint")
 
 
@@ -201,7 +170,7 @@ def _write(state: dict[str, Tensor], file: Path) -> None:
     try:
         save_file(state, file)
     except SafetensorError as error:
-        raise OSError(f"{file} cannot be written: {_line(error)}") from error
+        raise OSError(f"{file} cannot be written: {one_line(error)}") from error
 
 
 def _umask() -> int:
@@ -225,56 +194,11 @@ def _put_in_place(partial: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def build(words: Mapping[str, Any], *, trust: bool = False) -> nn.Module:
-    """Build what a description names, its parts first, with fresh weights.
-
-    Args:
-        words: "class_path" and "init_args".
-        trust: see `load`.
-
-    Raises:
-        ModelError: it cannot be; the message goes on from the description's name.
-    """
-    path, arguments = words.get("class_path"), words.get("init_args") or {}
-    if not isinstance(path, str) or not path.isprintable():
-        raise ModelError(f"names {_line(path)}, which is no class path")
-    if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
-        raise ModelError(f"gives {path} init_args that are not names with values")
-    room, _, name = path.rpartition(".")
-    if not trust and not room.startswith("generators."):
-        raise ModelError(f"wants to run {path}: use --trust if you know where it is from")
-    try:
-        kind = getattr(import_module(room), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ModelError(f"names the class {path}, which is not to be had here") from error
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ModelError(f"names {path}, which is no network")
-    parts = {key: _build_parts(value, trust) for key, value in arguments.items()}
-    try:
-        return kind(**parts)
-    except Exception as error:  # whatever a class says to arguments that nobody has checked
-        raise ModelError(f"gives {name} arguments that it does not take: {_line(error)}") from error
-
-
-def _build_parts(value: Any, trust: bool) -> Any:
-    if isinstance(value, dict):
-        if "class_path" in value:
-            return build(value, trust=trust)
-        return {key: _build_parts(one, trust) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_build_parts(one, trust) for one in value]
-    return value
-
-
 def _check_rate(file: Path, module: nn.Module, told: Any) -> None:
     if not hasattr(module, "sample_rate") and told is None:
         return
     rate = getattr(module, "sample_rate", None)
     if type(rate) is not int or not 1 <= rate <= HIGHEST_RATE:
-        raise ModelError(f"{file} gives the network the sample rate {_line(rate)}: it is in Hz, 1 to {HIGHEST_RATE}")
+        raise ModelError(f"{file} gives the network the sample rate {one_line(rate)}: it is in Hz, 1 to {HIGHEST_RATE}")
     if rate != told:
-        raise ModelError(f"{file} says sample_rate {_line(told)}, but its network works at {rate} Hz")
-
-
-def _line(what: Any) -> str:
-    return " ".join((str(what) or type(what).__name__).split())[:300]
+        raise ModelError(f"{file} says sample_rate {one_line(told)}, but its network works at {rate} Hz")

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gan.coding.bitstream import BitstreamReader, BitstreamWriter, CodecFacts, Header, Priors
+from gan.coding.bitstream import BitstreamReader, CodecFacts, Header, Priors
+from gan.coding.writing import BitstreamWriter
 
 SHARES = [0.5 ** np.arange(entries) for entries in (16, 5, 300)]
 

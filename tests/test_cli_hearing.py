@@ -92,7 +92,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", ["TinyQuantiser", "TinyLatents"])
 def test_parts_are_described_as_the_whole(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gan.cli.hearing.CHUNK", 0.1)
-    codec = know(tiny_codec.build(kind=kind))
+    codec = know(tiny_codec.build(kind=kind), tiny_codec.spec(kind=kind))
     pieces = []
     for file in sorted(folder.iterdir()):
         with Reader(file) as reader:
@@ -100,7 +100,7 @@ def test_parts_are_described_as_the_whole(kind: str, folder: Path, monkeypatch: 
     assert len(pieces) > 30
     whole = torch.from_numpy(np.concatenate(pieces, axis=1))[None]
     expected = codec.coder.describe(whole)  # type: ignore[attr-defined]
-    assert hear(codec, folder) == pytest.approx(expected, rel=1e-6)
+    assert hear(codec, folder)[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_spread_is_the_covariance_of_all() -> None:
@@ -137,7 +137,7 @@ def test_codes_are_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
             yield codes
 
     monkeypatch.setattr("gan.cli.hearing.encoded", watched)
-    hear(know(tiny_codec.build()), folder)
+    hear(know(tiny_codec.build(), tiny_codec.spec()), folder)
     assert len(alive) > 20
     assert most <= 3
 

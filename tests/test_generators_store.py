@@ -87,11 +87,12 @@ def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
         "endless": lambda folder: (folder / store.DESCRIPTION).write_text(
             "&a\nformat: 1\nclass_path: generators.restorer.Restorer\ninit_args: {channels: *a}\n"
         ),
-        "bomb": lambda folder: (folder / store.DESCRIPTION).write_text(
-            "a0: &a0 [x]\n"
-            + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(12))
-            + "format: 1\nclass_path: generators.restorer.Restorer\ninit_args: {channels: *a12}\n"
+        "a huge format": lambda folder: (folder / store.DESCRIPTION).write_text(
+            "class_path: generators.restorer.Restorer\nformat: 0x" + "f" * 5000
         ),
+        "no boolean": lambda folder: (folder / store.DESCRIPTION).write_text("x: !!bool maybe"),
+        "no number": lambda folder: (folder / store.DESCRIPTION).write_text("x: !!int ''"),
+        "no time": lambda folder: (folder / store.DESCRIPTION).write_text("x: !!timestamp foo"),
         "long": lambda folder: (folder / store.DESCRIPTION).write_text("a: " + "b" * 2_000_000),
         "a number beyond all": lambda folder: (folder / store.DESCRIPTION).write_text("a: " + "9" * 10_000),
         "a stranger as a part": lambda folder: rewrite(
@@ -109,6 +110,15 @@ def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
             store.load(folder)
         assert "\n" not in str(caught.value), name
         assert str(tmp_path) in str(caught.value), name
+
+
+def test_a_description_that_unfolds_to_millions_of_words_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    lines = [f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(7)]
+    last = "format: 1\nclass_path: generators.restorer.Restorer\ninit_args: {channels: *a7}\n"
+    (tmp_path / store.DESCRIPTION).write_text("a0: &a0 [x]\n" + "".join(lines) + last)
+    with pytest.raises(ModelError, match="aliases"):
+        store.load(tmp_path)
 
 
 @pytest.mark.parametrize("rate", [0, -48_000, True, 48_000.0, "48000", None, 10**12])
@@ -133,6 +143,14 @@ def test_weights_of_another_kind_are_refused(tmp_path: Path, kind: torch.dtype) 
     state = {name: tensor.to(kind) for name, tensor in network.state_dict().items()}
     save_file(state, tmp_path / "model" / store.WEIGHTS)
     with pytest.raises(ModelError, match=f"{kind} where the network has torch.float32"):
+        store.load(tmp_path / "model")
+
+
+def test_weights_that_are_too_large_for_the_network_are_refused(tmp_path: Path) -> None:
+    network = saved(tmp_path / "model")
+    state = {name: torch.full_like(x, 1e300, dtype=torch.float64) for name, x in network.state_dict().items()}
+    save_file(state, tmp_path / "model" / store.WEIGHTS)
+    with pytest.raises(ModelError, match="not finite"):
         store.load(tmp_path / "model")
 
 

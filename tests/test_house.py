@@ -25,7 +25,7 @@ ONLY_IN = {
     "soundfile": {"gan/audio.py"},
     "jsonargparse": {"gan/config.py"},
     "constriction": {"gan/coding/entropy.py"},
-    "vector_quantize_pytorch": {"generators/residual_vq.py", "generators/scalar.py"},
+    "vector_quantize_pytorch": {"generators/codebook.py", "generators/residual_vq.py", "generators/scalar.py"},
 }
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 

@@ -110,4 +110,4 @@ def save(folder: Path, **words: Any) -> Path:
 def known(folder: Path, **words: Any) -> KnownCodec:
     """Give a codec as the commands know it."""
     save(folder, **words)
-    return know(build(**words))
+    return know(build(**words), spec(**words))

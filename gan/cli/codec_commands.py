@@ -4,7 +4,7 @@ import argparse
 from typing import cast
 
 from gan.audio import AudioError
-from gan.cli.hearing import draw, hear
+from gan.cli.hearing import check_picture, draw, hear
 from gan.cli.networks import load_network
 from gan.cli.worker import say, work_through
 from gan.coding.bitstream import reading
@@ -14,7 +14,6 @@ from gan.coding.trimming import trim
 from gan.flow import Progress
 from gan.planning import TO_DECODE, TO_ENCODE, TO_TRIM, Job, plan
 from generators import store
-from generators.codec import Codec
 from generators.contract import Coder, ModelError
 from generators.published import convert
 
@@ -68,16 +67,19 @@ def import_weights(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def hear_and_draw(parsed: argparse.Namespace) -> dict[str, float]:
-    """Do what `unshift inspect MODEL --on AUDIO --picture FILE` asks besides, and return what was heard."""
+def hear_and_draw(parsed: argparse.Namespace) -> tuple[dict[str, float], int]:
+    """Do what `unshift inspect MODEL --on AUDIO --picture FILE` asks besides: see gan.cli.hearing.hear."""
     codec = _codec(parsed)
-    if parsed.picture and isinstance(codec.coder, Codec):
+    if parsed.picture:
+        check_picture(codec.coder, parsed.picture)
+    heard = hear(codec, parsed.on) if parsed.on else ({}, 0)
+    if parsed.picture:
         draw(codec.coder, parsed.picture)
-    return hear(codec, parsed.on) if parsed.on else {}
+    return heard
 
 
 def _codec(parsed: argparse.Namespace) -> KnownCodec:
-    network, _ = load_network(parsed)
+    network, folder = load_network(parsed)
     if not isinstance(network, Coder):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} is no codec: it cannot encode and decode")
-    return know(cast(Coder, network))
+    return know(cast(Coder, network), store.describe(folder))

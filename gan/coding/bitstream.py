@@ -35,97 +35,24 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.coding.entropy import BitstreamError, DamagedError, Priors, check_row, decode_row, encode_row
-from gan.coding.header import CHECKSUM, CodecFacts, Header, check_header, read_header
+from gan.coding.entropy import BitstreamError, DamagedError, Priors, decode_row
+from gan.coding.header import CHECKSUM, CodecFacts, Header, read_header
+from gan.coding.rows import ROW, split_rows
 
-__all__ = ["BitstreamError", "BitstreamReader", "BitstreamWriter", "CodecFacts", "DamagedError", "Header"]
+__all__ = ["BitstreamError", "BitstreamReader", "CodecFacts", "DamagedError", "Header"]
 __all__ += ["Priors", "reading"]
 
 BLOCK = struct.Struct("<III")
-ROW = struct.Struct("<I")
 FOOTER = struct.Struct("<QI")
 ENDING = b"UNSX"
 
 Codes = NDArray[Any]
-
-
-class BitstreamWriter:
-    """Writes an encoded file, in the memory of a block.
-
-    Args:
-        file: to write to, from where it stands, which becomes the file's start.
-        header: what is written.
-        priors: to range code under; None packs only. Their checksum goes into the header.
-
-    Raises:
-        BitstreamError: a header that cannot be.
-    """
-
-    def __init__(self, file: BinaryIO, header: Header, priors: Priors | None = None) -> None:
-        self._file = file
-        self.header = check_header(replace(header, prior=priors.checksum) if priors else header)
-        self._priors = priors
-        self._held: Codes | None = None
-        self._offsets: list[int] = []
-        self._written = 0
-        self._write(self.header.to_bytes())
-
-    def append(self, codes: Codes) -> None:
-        """Append [streams, width, any number of frames], int64 codes or float values.
-
-        Raises:
-            BitstreamError: another shape, or what `gan.coding.entropy.encode_row` does not take.
-        """
-        held = (self.header.streams, self.header.width)
-        if codes.ndim != 3 or codes.shape[:2] != held:
-            raise BitstreamError(f"codes {list(codes.shape)} were to be written, [{held[0]}, {held[1]}, ...] are held")
-        self._held = codes if self._held is None else np.concatenate([self._held, codes], axis=2)
-        while self._held.shape[2] >= (size := self.header.block_frames):
-            self._put(self._held[..., :size])
-            self._held = self._held[..., size:].copy()
-
-    def close(self) -> None:
-        """Write the last block and the index.
-
-        Raises:
-            BitstreamError: there were less or more frames than the header says.
-        """
-        if self._held is not None and self._held.shape[2]:
-            self._put(self._held)
-        self._held = None
-        if (count := len(self._offsets)) != self.header.blocks:
-            raise BitstreamError(f"{count} blocks were written, {self.header.blocks} are in the header")
-        index = struct.pack(f"<{count}Q", *self._offsets) + FOOTER.pack(self._written, count)
-        self._write(index + CHECKSUM.pack(zlib.crc32(index)) + ENDING)
-
-    def put_rows(self, frames: int, rows: bytes) -> None:
-        """Write the next block from rows that are encoded already."""
-        number = len(self._offsets)
-        if number >= self.header.blocks or frames != self.header.frames_of(number):
-            raise BitstreamError(f"{frames} frames were to be written as block {number} of {self.header.blocks}")
-        content = BLOCK.pack(number, frames, len(rows)) + rows
-        self._offsets.append(self._written)
-        self._write(content + CHECKSUM.pack(zlib.crc32(content)))
-
-    def _put(self, codes: Codes) -> None:
-        rows = bytearray()
-        for codebook, entries in enumerate(self.header.codebooks):
-            model = self._priors.model(codebook) if self._priors and entries is not None else None
-            for stream in codes[:, codebook]:
-                coding, content = encode_row(stream, entries, model)
-                rows += ROW.pack(len(content) | coding << 24) + content
-        self.put_rows(codes.shape[2], bytes(rows))
-
-    def _write(self, content: bytes) -> None:
-        self._file.write(content)
-        self._written += len(content)
 
 
 class BitstreamReader:
@@ -135,16 +62,20 @@ class BitstreamReader:
         file: a seekable file.
         priors: of the codec; None where no code is to be read.
         name: of the file, for messages.
+        mend: where the end or the index is damaged, look for the blocks one after the other; see `fault`.
 
     Attributes:
         header: see gan.coding.header.Header.
         size: of the whole file, bytes.
+        fault: what is wrong with the file beside its blocks, if `mend` found a way; None if nothing is.
 
     Raises:
-        BitstreamError: it is no encoded file, or damaged, or was range coded under other priors.
+        BitstreamError: it is no encoded file, or damaged, or of other codebooks.
     """
 
-    def __init__(self, file: BinaryIO, priors: Priors | None = None, name: str = "the file") -> None:
+    def __init__(
+        self, file: BinaryIO, priors: Priors | None = None, name: str = "the file", *, mend: bool = False
+    ) -> None:
         self._file, self._name = file, name
         self._priors: Priors | None = None
         try:
@@ -152,7 +83,13 @@ class BitstreamReader:
             self.header = read_header(file)
             first = file.tell()
             self.size = file.seek(0, 2)
-            self._offsets = self._index(first)
+            self.fault: str | None = None
+            try:
+                self._offsets = self._index(first)
+            except BitstreamError as error:
+                if not mend:
+                    raise
+                self.fault, self._offsets = str(error), self._walk(first)
         except BitstreamError as error:
             raise BitstreamError(f"{name}: {error}") from error
         if priors:
@@ -161,12 +98,14 @@ class BitstreamReader:
     def expect(self, priors: Priors) -> None:
         """Take a codec's priors to read codes with.
 
+        Rows that were range coded under others are refused when they are met; packed ones need none.
+
         Raises:
-            BitstreamError: the file was range coded under others.
+            BitstreamError: the file's codebooks are others.
         """
-        if priors.entries != self.header.codec.codebooks or self.header.prior not in (None, priors.checksum):
-            raise BitstreamError(f"{self._name}: was range coded under other shares of the codebooks' entries")
-        self._priors = priors
+        if priors.entries != self.header.codec.codebooks:
+            raise BitstreamError(f"{self._name}: has codebooks of other sizes")
+        self._priors = priors if self.header.prior == priors.checksum else None
 
     def block(self, number: int, width: int | None = None) -> Codes:
         """Read a block.
@@ -188,8 +127,7 @@ class BitstreamReader:
         rows = self.rows(number)
         try:
             for codebook, entries in enumerate(header.codebooks[:width]):
-                ranged = self._priors is not None and header.prior is not None and entries is not None
-                model = self._priors.model(codebook) if ranged and self._priors else None
+                model = self._priors.model(codebook) if self._priors and entries is not None else None
                 for stream in range(header.streams):
                     coding, content = rows[codebook * header.streams + stream]
                     codes[stream, codebook] = decode_row(coding, content, frames, entries, model)
@@ -218,6 +156,8 @@ class BitstreamReader:
         Raises:
             BitstreamError: the block is damaged.
         """
+        if number + 1 >= len(self._offsets):
+            raise self._damaged(number, "the file is cut short", to_the_end=True)
         start, end = self._offsets[number], self._offsets[number + 1]
         self._file.seek(start)
         content = self._file.read(end - start)
@@ -229,7 +169,7 @@ class BitstreamReader:
         if BLOCK.unpack_from(content) != (number, frames, len(content) - BLOCK.size - CHECKSUM.size):
             raise self._damaged(number, "it is another one")
         try:
-            return _split(content[BLOCK.size : -CHECKSUM.size], self.header, frames)
+            return split_rows(content[BLOCK.size : -CHECKSUM.size], self.header, frames)
         except BitstreamError as error:
             raise self._damaged(number, str(error)) from error
 
@@ -249,45 +189,48 @@ class BitstreamReader:
         if CHECKSUM.unpack(checksum)[0] != zlib.crc32(index):
             raise BitstreamError("has a damaged index")
         offsets = [*struct.unpack(f"<{blocks}Q", index[: 8 * blocks]), start]
-        most = least + 4 * self.header.streams * self.header.width * self.header.block_frames
+        most = self._longest()
         sizes = np.diff(np.array(offsets, dtype=object))
         if offsets[0] != first or min(sizes) < least or max(sizes) > most:
             raise BitstreamError("has an index that does not fit it")
         return offsets
 
-    def _damaged(self, number: int, why: str) -> DamagedError:
+    def _walk(self, first: int) -> list[int]:
+        """Find where the blocks start, as far as each says how long it is, and where the last one of these ends."""
+        offsets = [first]
+        for number in range(self.header.blocks):
+            self._file.seek(offsets[-1])
+            head = self._file.read(BLOCK.size)
+            if len(head) < BLOCK.size:
+                break
+            said, frames, length = BLOCK.unpack(head)
+            end = offsets[-1] + BLOCK.size + length + CHECKSUM.size
+            if (said, frames) != (number, self.header.frames_of(number)) or end > min(
+                self.size, offsets[-1] + self._longest()
+            ):
+                break
+            offsets.append(end)
+        return offsets
+
+    def _longest(self) -> int:
+        """Bytes that a block has at most: no row is longer than four a frame."""
+        rows = self.header.streams * self.header.width
+        return BLOCK.size + CHECKSUM.size + rows * (ROW.size + 4 * self.header.block_frames)
+
+    def _damaged(self, number: int, why: str, to_the_end: bool = False) -> DamagedError:
         first = number * self.header.block_frames
-        last = first + self.header.frames_of(number)
+        last = self.header.frames if to_the_end else first + self.header.frames_of(number)
         start, end = (place * self.header.codec.frame / self.header.codec.sample_rate for place in (first, last))
         where = f"is damaged from {start:.2f} to {end:.2f} s (block {number}: {why})"
         return DamagedError(f"{self._name}: {where}", first, last)
 
 
-def _split(content: bytes, header: Header, frames: int) -> list[tuple[int, bytes]]:
-    rows = []
-    place = 0
-    for entries in header.codebooks:
-        for _ in range(header.streams):
-            if place + ROW.size > len(content):
-                raise BitstreamError("lacks rows")
-            (head,) = ROW.unpack_from(content, place)
-            coding, size = head >> 24, head & 0xFFFFFF
-            place += ROW.size + size
-            if place > len(content):
-                raise BitstreamError("lacks a part of a row")
-            check_row(coding, size, frames, entries)
-            rows.append((coding, content[place - size : place]))
-    if place != len(content):
-        raise BitstreamError("holds more than its rows")
-    return rows
-
-
 @contextmanager
-def reading(path: Path, priors: Priors | None = None) -> Iterator[BitstreamReader]:
-    """Open an encoded file.
+def reading(path: Path, priors: Priors | None = None, *, mend: bool = False) -> Iterator[BitstreamReader]:
+    """Open an encoded file; for `mend` see BitstreamReader.
 
     Raises:
         BitstreamError: as BitstreamReader; OSError: it cannot be opened.
     """
     with path.open("rb") as file:
-        yield BitstreamReader(file, priors, str(path))
+        yield BitstreamReader(file, priors, str(path), mend=mend)

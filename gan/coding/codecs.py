@@ -1,6 +1,7 @@
 """What an encoded file and a codec have to know of each other: which codec wrote, and which ones can read."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from gan.coding.entropy import Priors
 from gan.coding.header import CodecFacts, Header
+from generators import store
 from generators.contract import Coder, ModelError
 
 
@@ -35,23 +37,26 @@ class KnownCodec:
         return torch.device("cpu") if tensor is None else tensor.device
 
 
-def know(coder: Coder) -> KnownCodec:
+def know(coder: Coder, words: Mapping[str, Any]) -> KnownCodec:
     """Put together what is to be known of a coder, as it is in memory.
 
     Args:
         coder: a network. Where it has a `usage` with `shares` of its codebooks' entries (see generators.usage.Usage),
-            these are what range coding expects. Where it has a `writing_state` (see generators.codec.Codec), files are
-            read by every codec with the same; else by the same network only.
+            these are what range coding expects. Where it has a `writing_state` and `writing_parts` (see
+            generators.codec.Codec), files are read by every codec with the same; else by the same network only.
+        words: its description, see generators.store; defaults and what only says how it learns make no difference.
 
     Raises:
         ModelError: its shares are none.
     """
-    kind = type(coder)
-    whole: Callable[[], Mapping[str, Tensor]] = getattr(coder, "state_dict", dict)
+    state: Callable[[], Mapping[str, Tensor]] = getattr(coder, "state_dict", dict)
+    said = store.essence(words)
+    parts = getattr(coder, "writing_parts", tuple(said["init_args"]))
+    writes = {name: part for name, part in said["init_args"].items() if name in parts}
     facts = CodecFacts(
-        class_path=f"{kind.__module__}.{kind.__qualname__}",
-        codes_sha256=fingerprint(getattr(coder, "writing_state", whole)()),
-        model_sha256=fingerprint(whole()),
+        class_path=str(words["class_path"]),
+        codes_sha256=fingerprint(getattr(coder, "writing_state", state)(), writes),
+        model_sha256=fingerprint(state(), said),
         sample_rate=coder.sample_rate,
         channels=coder.channels,
         frame=coder.frame,
@@ -68,9 +73,9 @@ def know(coder: Coder) -> KnownCodec:
         raise ModelError(f"the codec's usage is damaged: {error}") from error
 
 
-def fingerprint(state: Mapping[str, Any]) -> str:
-    """Give the SHA-256 of tensors: their names, types, shapes and bytes, in the order of the names; in hexadecimal."""
-    digest = hashlib.sha256()
+def fingerprint(state: Mapping[str, Any], words: Mapping[str, Any]) -> str:
+    """Give the SHA-256 of plain values and of tensors (names, types, shapes, bytes), in hexadecimal."""
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode() + b"\n")
     for name in sorted(state):
         tensor: Tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
@@ -99,5 +104,5 @@ def compare(header: Header, facts: CodecFacts, path: Path) -> list[str]:
             f"this model ({ours.class_path}, {ours.codes_sha256[:12]}...): name that one with --model"
         )
     if theirs.model_sha256 != ours.model_sha256:
-        return ["the codec has learned on since this was encoded: it may sound different"]
+        return ["another decoder than the writer's, for the same codes: it may sound different"]
     return []

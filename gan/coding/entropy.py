@@ -196,7 +196,7 @@ def _range(row: NDArray[np.int64], model: Any) -> bytes:
 
 def _unrange(content: bytes, frames: int, model: Any) -> NDArray[np.int64]:
     if model is None:
-        raise BitstreamError("is range coded, and what its codec expects is not known")
+        raise BitstreamError("is range coded under shares of the codebook's entries that are not this codec's")
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(content, "<u4").astype(np.uint32))
     try:
         row: NDArray[np.int64] = decoder.decode(model, frames).astype(np.int64)

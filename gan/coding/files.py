@@ -13,7 +13,6 @@ from gan.audio import AudioError, Reader, Waveform, Writer
 from gan.coding.bitstream import (
     BitstreamError,
     BitstreamReader,
-    BitstreamWriter,
     CodecFacts,
     DamagedError,
     Header,
@@ -22,6 +21,7 @@ from gan.coding.bitstream import (
 from gan.coding.codecs import KnownCodec, compare
 from gan.coding.header import SUBTYPES, suitable_block
 from gan.coding.trimming import check_codebooks
+from gan.coding.writing import BitstreamWriter
 from gan.containers import FORMATS, similar_subtype
 from gan.files import whole_file
 from gan.flow import Progress, blocks_of, resampled, section, write_blocks
@@ -125,7 +125,7 @@ def decode_file(
         codec: what encoded the file.
         codebooks: decode only so many, the coarsest; None decodes all that are there.
         start: of the section, seconds; None is the start of the file.
-        stop: of the section, seconds; None is the end of the file.
+        stop: of the section, seconds; None, or what is past it, is the end of the file.
         chunk_seconds: see `encode_file`.
         progress: see `encode_file`.
 
@@ -138,17 +138,16 @@ def decode_file(
         ModelError: another codec encoded the file.
         OSError: the input cannot be opened.
     """
-    with reading(job.source) as reader:
+    with reading(job.source, mend=True) as reader:
         header = reader.header
         remarks = compare(header, codec.facts, job.source)
+        remarks += [f"{reader.fault}; its blocks were found without"] if reader.fault else []
         if codec.priors:
             reader.expect(codec.priors)
         if codebooks is not None:
             check_codebooks(header, codebooks, str(job.source))
         first, samples = _section(header, start, stop, job.source)
-        if job.output.suffix.lower() not in FORMATS:
-            raise AudioError(f"{job.output}: unknown ending; one of {' '.join(FORMATS)} is wanted")
-        subtype = similar_subtype(FORMATS[job.output.suffix.lower()], "WAV", header.subtype)
+        subtype = _subtype(job.output, header)
         job.output.parent.mkdir(parents=True, exist_ok=True)
         with Writer(job.output, header.sample_rate, header.channels, subtype=subtype) as writer:
             blocks = _decoded(reader, codec, codebooks, first, samples, round(chunk_seconds * codec.facts.sample_rate))
@@ -158,22 +157,25 @@ def decode_file(
                 raise BitstreamError(f"{error}{_ways_round(error, header, codec)}") from error
 
 
+def _subtype(output: Path, header: Header) -> str:
+    """Choose how samples are written: as they were, as far as the container can."""
+    ending = output.suffix.lower()
+    if ending not in FORMATS:
+        raise AudioError(f"{output}: unknown ending; one of {' '.join(FORMATS)} is wanted")
+    return similar_subtype(FORMATS[ending], "WAV", header.subtype)
+
+
 def _section(header: Header, start: float | None, stop: float | None, path: Path) -> tuple[int, int]:
     """Turn seconds into a first sample and a count, at the file's rate."""
     rate, length = header.sample_rate, header.samples / header.sample_rate
-    begin, end = start or 0.0, length if stop is None else stop
+    begin, end = start or 0.0, length if stop is None else min(stop, length)
     if begin >= length:
         raise AudioError(f"{path}: is {length:.3f} s long: --from {begin:g} is past its end")
-    # Before they are multiplied: what is far past the end is no number of samples at all.
-    if not 0 <= begin < end < length + 1:
+    if not 0 <= begin < end:
         raise AudioError(f"{path}: there is no section from {begin:g} to {end:g} s of {length:.3f} s")
-    first, samples = round(begin * rate), round((end - begin) * rate)
+    samples = min(max(1, round((end - begin) * rate)), header.samples)
     # Both are rounded, so together they may lie a sample past the end.
-    if first + samples == header.samples + 1 and first:
-        first -= 1
-    if samples < 1 or first + samples > header.samples:
-        raise AudioError(f"{path}: there is no section from {begin:g} to {end:g} s of {length:.3f} s")
-    return first, samples
+    return min(round(begin * rate), header.samples - samples), samples
 
 
 def _ways_round(error: DamagedError, header: Header, codec: KnownCodec) -> str:
@@ -181,7 +183,8 @@ def _ways_round(error: DamagedError, header: Header, codec: KnownCodec) -> str:
     rate = codec.facts.sample_rate
     needed = (codec.coder.decoder_reach + 2 * codec.facts.hop) / rate
     if header.sample_rate != rate:
-        needed += (MARGIN + 2) / min(header.sample_rate, rate)
+        # A section begins where both rates have a sample.
+        needed += (MARGIN + 2) / min(header.sample_rate, rate) + 1 / math.gcd(header.sample_rate, rate)
     to = math.floor(100 * (error.first * codec.facts.frame / rate - needed)) / 100
     start = math.ceil(100 * (error.last * codec.facts.frame / rate + needed)) / 100
     before = f"--to {to:.2f} decodes what is before" if to > 0 else ""

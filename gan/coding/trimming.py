@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gan.coding.bitstream import ROW, BitstreamError, BitstreamWriter, Header, reading
+from gan.coding.bitstream import BitstreamError, Header, reading
+from gan.coding.writing import BitstreamWriter
 from gan.files import whole_file
 
 
@@ -27,9 +28,7 @@ def trim(source: Path, output: Path, codebooks: int) -> None:
         with whole_file(output) as file:
             writer = BitstreamWriter(file, replace(old, width=codebooks))
             for number in range(old.blocks):
-                rows = reader.rows(number)[: codebooks * old.streams]
-                content = b"".join(ROW.pack(len(row) | coding << 24) + row for coding, row in rows)
-                writer.put_rows(old.frames_of(number), content)
+                writer.put_rows(old.frames_of(number), reader.rows(number)[: codebooks * old.streams])
             writer.close()
 
 
