@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from generators.contract import ModelError
 
@@ -24,6 +24,8 @@ WANTED = "name a .pth file of descript-audio-codec, or a folder that transformer
 AGAIN = "get the file again"
 # What files of torch.save begin with: a zip archive's first entry, or before torch 1.6 a pickle of protocol 2.
 ZIP, OLD = b"PK\x03\x04", b"\x80\x02"
+# Kinds of numbers that weights are published in.
+KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def read_file(path: Path) -> tuple[State, Any]:
@@ -40,7 +42,7 @@ def read_file(path: Path) -> tuple[State, Any]:
     if not isinstance(arguments, dict) or "sample_rate" not in arguments:
         raise ModelError(f"is no file of descript-audio-codec's (its metadata tells no sample_rate): {WANTED}")
     named = {str(name): tensor for name, tensor in words["state_dict"].items() if isinstance(tensor, Tensor)}
-    return named, arguments["sample_rate"]
+    return _checked(named), arguments["sample_rate"]
 
 
 def read_folder(path: Path) -> tuple[State, dict[str, Any]]:
@@ -66,16 +68,42 @@ def read_folder(path: Path) -> tuple[State, dict[str, Any]]:
     if not (path / WEIGHTS).is_file():
         raise ModelError(f"has no {WEIGHTS}: get that too, or save the DacModel anew with save_pretrained")
     try:
-        return load_file(path / WEIGHTS), words
+        state = load_file(path / WEIGHTS)
     except OSError as error:
         raise ModelError(f"{WEIGHTS} cannot be read ({error.strerror or 'no reason is given'})") from error
     except SafetensorError as error:
         raise ModelError(f"{WEIGHTS} in it is cut short or damaged: {AGAIN}") from error
+    return _checked(state), words
 
 
 def one_line(what: Any) -> str:
     """Show a value of a file's on one line, cut where it is long."""
     return " ".join(str(what).split())[:100]
+
+
+def _checked(state: State) -> State:
+    """Give tensors that are plain numbers, all of them there.
+
+    Raises:
+        ModelError: one is of another kind, or holds what is no number.
+    """
+    for name, tensor in state.items():
+        if (wrong := _wrong(tensor)) is not None:
+            raise ModelError(f"holds no weights that can be read: {one_line(name)} {wrong}: {AGAIN}, or {WANTED}")
+    return state
+
+
+def _wrong(tensor: Tensor) -> str | None:
+    """Say what keeps a tensor from being weights; numbers are looked at last, once they are known to be there."""
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.is_nested or tensor.layout is not torch.strided:
+        return f"is no plain table of numbers ({tensor.layout})"
+    if tensor.is_quantized or tensor.dtype not in KINDS:
+        return f"is of {tensor.dtype}, not of real numbers of 16, 32 or 64 bits"
+    if tensor.device.type != "cpu" or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"claims {tensor.numel()} numbers that are not in the file"
+    if not torch.isfinite(tensor).all():
+        return "has numbers that are not finite"
+    return None
 
 
 def _load(path: Path) -> Any:

@@ -4,37 +4,26 @@ projected - book 0 - residual - book 1 - residual - ...        values = entry of
               |                   |
             code 0              code 1
 
-The start by k-means, the moving averages, the revival of dead entries and their synchronisation over processes are
-vector-quantize-pytorch's; which entry is nearest, what a book left out means and which gradients flow is decided here.
+A single codebook is in generators.codebook; what a book left out means and which gradients flow is decided here.
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal, cast
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
-from vector_quantize_pytorch.vector_quantize_pytorch import (
-    Codebook,
-    batched_sample_vectors,
-    rotate_to,
-    sample_vectors_distributed,
-)
+from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
+from generators.codebook import Book, nearest
 from generators.contract import Latent, ModelError
-from generators.joined import all_finite
-
-# Up to so many numbers an entry, distances are added up difference by difference: a frame's codes then depend neither
-# on its neighbours in the batch nor on TF32, and it costs little. Beyond, a matrix product is ten times faster.
-EXACT_WIDTH = 64
 
 
 class ResidualVQ(nn.Module):
     """A generators.contract.Bottleneck of residual codebooks, each with the same number of entries; and a Learner.
 
-    Forward passes in training mode while gradients are on note the frames and their codes; codebooks learn from all
-    notes together, once per call of `learn`. In eval mode, under `torch.no_grad` and in `encode` nothing is noted. With
+    Forward passes in training mode while gradients are on note what chose which entry; codebooks learn from all notes
+    together, once per call of `learn`. In eval mode, under `torch.no_grad` and in `encode` nothing is noted. With
     `enter` or `books` in eval mode (frozen) codebooks keep still and dropout goes on. It works in float32 (float64 if
     it is given that) under any autocast.
 
@@ -57,11 +46,11 @@ class ResidualVQ(nn.Module):
         decay: of the moving averages, a call of `learn`. By gradient it holds for the revival's counts alone.
         kmeans: start every codebook with the means of what the first forward pass that learns shows it (of a batch in
             parts the first part), which should have more frames than there are entries. Frames that are not all finite
-            start nothing. If not, at random.
+            start nothing, and `forget` takes a start back that nothing was learned from yet. If not, at random.
         iterations: of k-means.
         revive: an entry chosen less than this share of how often it would be if all were chosen alike is replaced by
-            a frame of the notes (Dhariwal et al. 2020). The counts are moving averages: a new entry has time to prove
-            itself. 0: never.
+            one of the frames noted (Dhariwal et al. 2020). The counts are moving averages: a new entry has time to
+            prove itself. 0: never.
         dropout: probability that an example is written down with its first codebooks only, one to all but one,
             equally likely (Kumar et al. 2023). In training mode only.
         rotation: send gradients to the encoder through the rotation that leads from its output to the entries' sum
@@ -73,6 +62,8 @@ class ResidualVQ(nn.Module):
     Raises:
         ModelError: an argument out of range.
     """
+
+    learning_arguments = frozenset({"learning", "decay", "kmeans", "iterations", "revive", "dropout", "rotation"})
 
     def __init__(
         self,
@@ -101,30 +92,13 @@ class ResidualVQ(nn.Module):
         check_dropout(dropout, codebooks)
         self.dimension, self.width, self.block = dimension, codebooks, 1
         self.codebooks = (entries,) * codebooks
-        self.learning, self.kmeans, self.revive = learning, kmeans, revive
+        self.learning, self.kmeans = learning, kmeans
         self.dropout, self.rotation = dropout, rotation
         self.enter = nn.Identity() if code_dimension is None else nn.Linear(dimension, width)
         self.leave = nn.Identity() if code_dimension is None else nn.Linear(width, dimension)
         self.books = nn.ModuleList(
-            Codebook(
-                dim=width,
-                codebook_size=entries,
-                kmeans_iters=iterations,
-                decay=decay,
-                threshold_ema_dead_code=revive,
-                learnable_codebook=learning == "gradient",
-                ema_update=learning == "ema",
-            )
-            for _ in self.codebooks
+            Book(width, entries, learning, decay, kmeans, iterations, revive) for _ in range(codebooks)
         )
-        for book in self._books:
-            # Not by the library's kmeans_init: that has zeros for entries until then, and starts in eval mode too.
-            book.initted.fill_(not kmeans)
-        self.forget()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes over: notes are not the copy's."""
-        return self.__dict__ | {"notes": []}
 
     @property
     def learns(self) -> bool:
@@ -177,27 +151,25 @@ class ResidualVQ(nn.Module):
             result: Tensor = self.leave(total).transpose(1, 2)
             return result
 
-    @torch.no_grad()
     def learn(self) -> None:
         """Have every codebook count who chose what, move its entries (by averages) and revive the dead."""
-        for book, seen in zip(self._books, zip(*self.notes, strict=True), strict=bool(self.notes)):
-            synchronise(book)
-            self._learn(book, *(torch.cat(each) for each in zip(*seen, strict=True)))
-        self.forget()
+        for book in self._books:
+            book.move()
 
     def forget(self) -> None:
-        """Drop the notes."""
-        self.notes: list[list[tuple[Tensor, Tensor]]] = []
+        """Drop the notes, and take back a start by k-means that nothing was learned from yet."""
+        for book in self._books:
+            book.forget()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # or forward is compiled anew for each length of the list
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what is noted already is no matter of the compiler's
     def _note(self, seen: list[tuple[Tensor, Tensor]]) -> None:
-        """Keep each codebook's frames and codes of a forward pass."""
-        self.notes.append(seen)
+        """Have each codebook note its frames and their codes of a forward pass."""
+        for book, (flat, chosen) in zip(self._books, seen, strict=True):
+            book.note(flat, chosen)
 
     @property
-    def _books(self) -> Any:
-        # The library has no types.
-        return cast(Any, self.books)
+    def _books(self) -> Sequence[Book]:
+        return cast(Sequence[Book], self.books)
 
     def _entries(self, number: int) -> Tensor:
         """Of a codebook, [entries, width]."""
@@ -213,49 +185,13 @@ class ResidualVQ(nn.Module):
         for number, book in enumerate(self._books):
             flat = residual.detach().flatten(0, 1)
             if starts and self.kmeans and not book.initted:
-                start(book, flat)
+                book.start(flat)
             entries = self._entries(number)
             chosen = nearest(flat, entries.detach())
             code = chosen.view(residual.shape[:-1])
             entry = F.embedding(code, entries)
             yield residual, entry, code
             residual = residual - entry.detach()
-
-    def _learn(self, book: Any, flat: Tensor, chosen: Tensor) -> None:
-        # The library's threshold is in frames a call; a share of the even use holds for every size of batch and book.
-        even = book.cluster_size.mean()
-        book.threshold_ema_dead_code, book.reset_cluster_size = self.revive * even, even
-        chosen_ones = F.one_hot(chosen, book.codebook_size).to(flat)
-        book.update_codebook(flat.unsqueeze(0), chosen_ones.unsqueeze(0))
-
-
-def nearest(vectors: Tensor, entries: Tensor) -> Tensor:
-    """Find the nearest of [entries, width] to each of [n, width]: [n], int64; of equals the first."""
-    exact = entries.shape[1] <= EXACT_WIDTH
-    mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
-    return torch.cdist(vectors, entries, compute_mode=mode).argmin(dim=-1)
-
-
-@torch.no_grad()
-def start(book: Any, flat: Tensor) -> None:
-    """Start a library's codebook by k-means, unless that would spoil it for good."""
-    if all_finite(flat):
-        synchronise(book)
-        book.init_embed_(flat.unsqueeze(0))
-
-
-def synchronise(book: Any) -> None:
-    """Have a library's codebook learn from all processes, whether it was built before they met or after.
-
-    The library asks when a codebook is built, and remembers the first answer for all that follow.
-    """
-    joined = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-    book.sample_fn = book.replace_sample_fn = sample_vectors_distributed if joined else batched_sample_vectors
-    book.all_reduce_fn = book.kmeans_all_reduce_fn = dist.all_reduce if joined else _alone
-
-
-def _alone(_: Tensor) -> None:
-    """Add up over one process."""
 
 
 def channels_last(hidden: Tensor) -> Tensor:

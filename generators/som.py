@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from generators.codebook import nearest
 from generators.contract import Latent, ModelError
 from generators.joined import add_up, all_finite
-from generators.residual_vq import channels_last, check_dropout, check_width, follow, kept, nearest
+from generators.plane import plane
+from generators.residual_vq import channels_last, check_dropout, check_width, follow, kept
 
-# A start on data that does not vary still has entries that differ.
-SMALLEST_SPREAD = 1e-4
 # Entries that nobody near has chosen for so long that only this is left of their count stay where they are.
 SMALLEST_COUNT = 1e-20
 
@@ -70,6 +69,9 @@ class SelfOrganisingMaps(nn.Module):
         ModelError: an argument out of range.
     """
 
+    learning_arguments = frozenset(
+        {"neighbourhood", "radius", "last_radius", "shrinking", "learning", "decay", "dropout"}
+    )
     entries: Tensor
     counts: Tensor
     sums: Tensor
@@ -129,8 +131,7 @@ class SelfOrganisingMaps(nn.Module):
             self.register_buffer("counts", torch.ones(entries.shape[:2]))
             self.register_buffer("sums", entries.clone())
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
-        height, width = self.grid
-        places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).to(entries)
+        places = torch.cartesian_prod(*map(torch.arange, self.grid)).to(entries)
         squares = (places[:, None] - places[None]).square().sum(dim=-1)
         self.register_buffer("squared_distances", squares, persistent=False)
 
@@ -271,29 +272,3 @@ class SelfOrganisingMaps(nn.Module):
             pulled = (count * (entries - middle - mean).square()).sum()
             total = total + (pulled + spread) / residual.numel()
         return total
-
-
-def plane(vectors: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Lay a grid on the plane of the two principal components of [n, width], the longer side along the first.
-
-    Over several processes the vectors of all of them are meant.
-
-    Returns:
-        [height * width of the grid, width], evenly spread from -2 to 2 standard deviations around the mean.
-    """
-    wide = vectors.double()
-    sums = torch.cat([wide.T @ wide, wide.sum(dim=0, keepdim=True), wide.new_full((1, wide.shape[1]), len(wide))])
-    add_up(sums)
-    mean = sums[-2] / sums[-1]
-    variances, axes = torch.linalg.eigh(sums[:-2] / sums[-1] - torch.outer(mean, mean))
-    first, second = (axis * torch.where(axis[axis.abs().argmax()] < 0, -1, 1) for axis in (axes[:, -1], axes[:, -2]))
-    far, near = variances[-1], variances[-2]
-    along, across = first * far.clamp(min=SMALLEST_SPREAD**2).sqrt(), second * near.clamp(min=SMALLEST_SPREAD**2).sqrt()
-    rows, columns = (torch.linspace(-2, 2, n, device=wide.device) if n > 1 else wide.new_zeros(1) for n in grid)
-    down, right = (along, across) if grid[0] > grid[1] else (across, along)
-    entries = mean + rows.view(-1, 1, 1).double() * down + columns.view(1, -1, 1).double() * right
-    if dist.is_available() and dist.is_initialized():
-        # Processes on different machines may disagree on an eigenvector's last digits.
-        dist.broadcast(entries, 0)
-    laid: Tensor = entries.flatten(0, 1).to(vectors)
-    return laid

@@ -134,6 +134,21 @@ def test_a_bad_first_batch_starts_nothing(bottleneck: Bottlenecks) -> None:
     assert (state(step)[start] - before[start]).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("bottleneck", [books("ema"), books("gradient", revive=0.1), maps("ema"), maps("gradient")])
+def test_a_first_step_that_is_refused_late_takes_its_start_back(bottleneck: Bottlenecks) -> None:
+    step, spared = make_step(bottleneck), make_step(bottleneck)
+    with pytest.raises(NonFiniteError, match="generator"):
+        take(step, spoilt(batch(1)), 3)  # the first part was good
+    for one in (step, spared):
+        take(one, batch(2), 3)
+    assert_alike(step, spared)
+    learned = state(step)
+    with pytest.raises(NonFiniteError):
+        take(step, spoilt(batch(3)), 3)
+    assert all(torch.equal(learned[name], x) for name, x in state(step).items()), "what was learned from stays started"
+    assert all(learned[f"bottleneck.{name}"] for name in ("books.0.initted",) if f"bottleneck.{name}" in learned)
+
+
 @pytest.mark.parametrize(
     ("bottleneck", "frozen"),
     [(books("ema"), "enter"), (maps("ema"), "enter"), (books("ema"), ""), (lambda: FactorisedVQ(4, 2, 8, 3), "")],
@@ -145,7 +160,8 @@ def test_usage_stays_with_a_frozen_bottleneck(bottleneck: Bottlenecks, frozen: s
     take(step, batch(0), 3)
     learned = shares()
     assert not any(torch.equal(x, y) for x, y in zip(fresh, learned, strict=True))
-    step.generator.get_submodule(f"bottleneck.{frozen}".rstrip(".")).eval()
+    for part in ("encoder", f"bottleneck.{frozen}".rstrip(".")):
+        step.generator.get_submodule(part).eval().requires_grad_(False)
     take(step, batch(1), 3)
     assert all(torch.equal(x, y) for x, y in zip(learned, shares(), strict=True))
 

@@ -125,6 +125,15 @@ def test_two_channels_cost_what_they_cost_as_examples(pairs: Path) -> None:
     assert costs[0][0] > 0
 
 
+def test_a_gain_is_the_same_for_both_channels(pairs: Path) -> None:
+    plain, loud = PairCrops(pairs, 0.2, 1), PairCrops(pairs, 0.2, 1, gain=6.0)
+    for index in range(5):
+        for was, now in zip(plain[index], loud[index], strict=True):
+            left, right = (now.norm(dim=1) / was.norm(dim=1)).tolist()
+            assert left == pytest.approx(right, rel=1e-5)
+            assert abs(left - 1) > 1e-3
+
+
 def test_a_file_of_two_channels_is_one_stream(one: Path, source: Path, tmp_path: Path) -> None:
     song, model = source / "song.flac", ["--model", str(one), "--device", "cpu"]
     assert main(["encode", str(song), str(tmp_path / "song.unshift"), *model]) == 0

@@ -168,6 +168,47 @@ NO_DAC: dict[str, Spoiler] = {
 }
 
 
+ALPHA = "decoder.model.4.alpha"
+ODD_TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "complex": lambda x: x.to(torch.complex64),
+    "whole numbers": lambda x: x.int(),
+    "bool": lambda x: x.bool(),
+    "float8": lambda x: x.to(torch.float8_e4m3fn),
+    "quantised": lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    "sparse": lambda x: x.to_sparse(),
+    "nested": lambda x: torch.nested.nested_tensor([x, x]),
+    "of no memory": lambda x: x.to("meta"),
+    "expanded": lambda x: x[..., :1].expand(1, 6, 10**13),
+    "expanded a little": lambda x: torch.ones(1).expand(1, 6, 1),
+    "infinite": lambda x: x / 0,
+    "too large for float32": lambda x: x.double() + 1e300,
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of kinds that torch is to give up
+@pytest.mark.parametrize("name", ODD_TENSORS)
+def test_tensors_that_are_no_weights_are_told_in_one_line(tmp_path: Path, words: dict[str, Any], name: str) -> None:
+    tensor = ODD_TENSORS[name](words["state_dict"][ALPHA])
+    torch.save(replaced(ALPHA, tensor)(words), tmp_path / "weights.pth")
+    assert_refused(tmp_path / "weights.pth", ALPHA if name != "too large for float32" else "not finite")
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.int32, torch.bool, torch.float8_e4m3fn])
+def test_folders_of_other_numbers_are_told_in_one_line(tmp_path: Path, kind: torch.dtype) -> None:
+    transformers_model(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    save_file(state | {"decoder.conv1.bias": state["decoder.conv1.bias"].to(kind)}, tmp_path / "model.safetensors")
+    assert_refused(tmp_path, "decoder.conv1.bias")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_precisions_are_read(tmp_path: Path, words: dict[str, Any], kind: torch.dtype) -> None:
+    state = {name: torch.nn.Parameter(x.to(kind)) for name, x in words["state_dict"].items()}
+    torch.save(words | {"state_dict": state}, tmp_path / "weights.pth")
+    read = load_descript(tmp_path / "weights.pth").state_dict()["decoder.enter.bias"]
+    assert torch.equal(read, state["decoder.model.0.bias"].float())
+
+
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("published") / "weights.pth"
@@ -184,9 +225,10 @@ def test_what_is_no_dac_is_told_in_one_line(tmp_path: Path, words: dict[str, Any
     assert_refused(tmp_path / "weights.pth")
 
 
-def assert_refused(path: Path) -> None:
+def assert_refused(path: Path, said: str = "") -> None:
     with pytest.raises(ModelError) as caught:
         load_descript(path)
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 

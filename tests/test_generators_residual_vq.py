@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from generators import store
+from generators.codebook import nearest
 from generators.codec import Codec
 from generators.contract import Bottleneck, Latent, Learner, ModelError
-from generators.residual_vq import ResidualVQ, nearest
+from generators.residual_vq import ResidualVQ
 
 PLAIN = {"kmeans": False, "revive": 0.0}
 

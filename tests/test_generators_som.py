@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from generators import store
 from generators.codec import Codec
 from generators.contract import Bottleneck, Latent, ModelError, Pair
-from generators.som import SelfOrganisingMaps, plane
+from generators.plane import plane
+from generators.som import SelfOrganisingMaps
 from generators.som_picture import colours, draw_maps, neighbour_distances
 
 GRID = (4, 6)

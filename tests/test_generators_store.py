@@ -194,3 +194,11 @@ def test_a_run_a_checkpoint_and_a_folder_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="holds no model"):
         store.resolve(tmp_path / "empty")
+
+
+def test_weights_of_another_network_hint_at_the_recipe(tmp_path: Path) -> None:
+    saved(tmp_path / "model")
+    other = Restorer(channels=[2, 4], strides=[4], sample_rate=8000)
+    with pytest.raises(ModelError, match=r"another network: .*; the generator of the recipe .* differs from") as caught:
+        store.load_weights(tmp_path / "model", other)
+    assert "\n" not in str(caught.value)

@@ -14,13 +14,13 @@ SCRIPT = Path(__file__).parent / "two_process" / "maps.py"
 State = dict[str, torch.Tensor]
 
 
-def run(out: Path, processes: int, steps: int = 8, **arguments: object) -> list[State]:
+def run(out: Path, processes: int, steps: int = 8, spoilt: bool = False, **arguments: object) -> list[State]:
     """Train; a gloo teardown that aborts after the result was written is no failure of ours, once."""
     words = json.dumps({"dimension": 4, "codebooks": 2, "grid": [3, 5], "shrinking": 6, "radius": 2.0} | arguments)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     files = [out.with_name(f"{out.name}.{rank}") for rank in range(processes)]
     for _ in range(2):
-        command = [*launcher, str(SCRIPT), str(out), str(steps), words]
+        command = [*launcher, str(SCRIPT), str(out), str(steps), str(int(spoilt)), words]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
         if all(file.exists() for file in files):
@@ -37,3 +37,10 @@ def test_two_processes_learn_what_one_does_on_the_joined_batch(learning: str, tm
     assert alone["calls"] == 8
     assert max(float((x.double() - one[name].double()).abs().max()) for name, x in alone.items()) < 1e-12
     assert all(torch.equal(x, two[name]) for name, x in one.items())
+
+
+@pytest.mark.slow
+def test_a_frame_that_is_not_finite_on_one_lays_the_maps_of_none(tmp_path: Path) -> None:
+    spared = run(tmp_path / "spared", 2)
+    for one, other in zip(spared, run(tmp_path / "two", 2, spoilt=True), strict=True):
+        assert all(torch.equal(x, other[name]) for name, x in one.items())

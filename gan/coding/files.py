@@ -157,7 +157,7 @@ def decode_file(
                 raise BitstreamError(f"{error}{_ways_round(error, header, codec)}") from error
 
 
-def _subtype(output: Path, header: Header) -> str:
+def _subtype(output: Path, header: Header) -> str | None:
     """Choose how samples are written: as they were, as far as the container can."""
     ending = output.suffix.lower()
     if ending not in FORMATS:
