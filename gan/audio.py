@@ -111,11 +111,13 @@ class Reader:
                 self._file.seek(min(start, self.samples))
             waveform: Waveform = self._file.read(wanted, dtype="float32", always_2d=True).T
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise AudioError(f"{self.path}: is damaged or cut short past {start / self.sample_rate:.2f} s") from error
+            raise AudioError(f"{self.path}: is damaged or cut short") from error
         if waveform.shape[1] < wanted:
             raise AudioError(f"{self.path}: is cut short at {(start + waveform.shape[1]) / self.sample_rate:.2f} s")
-        if not np.isfinite(waveform).all():
-            raise AudioError(f"{self.path}: holds NaN or infinite samples past {start / self.sample_rate:.2f} s")
+        finite = np.isfinite(waveform).all(axis=0)
+        if not finite.all():
+            first = (start + int(finite.argmin())) / self.sample_rate
+            raise AudioError(f"{self.path}: holds NaN or infinite samples, the first at {first:.2f} s")
         return np.ascontiguousarray(waveform)
 
     def blocks(self, size: int) -> Iterator[Waveform]:

@@ -81,7 +81,7 @@ def plan(source: Path, output: Path, *, overwrite: bool = False, kind: Kind = AU
     if target.is_dir():
         raise AudioError(f"{target}: is a folder; name a file")
     if kind.makes and target.suffix.lower() != kind.makes:
-        folder = "" if target.suffix else "no such folder; make it first, or name a file: "
+        folder = "" if target.suffix or target.exists() else "no such folder; make it first, or name a file: "
         raise AudioError(f"{target}: {folder}an encoded file's name is to end in {kind.makes}")
     if target.exists() and not overwrite:
         raise AudioError(f"{target}: is there already; --overwrite replaces it")

@@ -20,8 +20,9 @@ class Measures:
         sample_rate: in Hz.
         hop: samples after which it repeats itself.
         reach: an output sample depends on input at most so many samples away, to either side.
-        macs_per_second: multiply-accumulates of its convolutions and matrix products for one second of one channel;
-            Fourier transforms and activations are left out.
+        channels: that it works on together: 1, unless it says that it codes more.
+        macs_per_second: multiply-accumulates of its convolutions and matrix products for one second of so many
+            channels; Fourier transforms and activations are left out.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Measures:
     sample_rate: int
     hop: int
     reach: int
+    channels: int
     macs_per_second: int
 
 
@@ -43,14 +45,17 @@ def measure(module: nn.Module) -> Measures:
     mender = cast(Mender, module)
     # A whole number of hops, so that padding does not count.
     samples = max(1, round(mender.sample_rate / mender.hop)) * mender.hop
+    told = getattr(module, "channels", 1)
+    channels = told if isinstance(told, int) else 1
     like = next(module.parameters())
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        mender.restore(torch.zeros(1, 1, samples, dtype=like.dtype, device=like.device))
+        mender.restore(torch.zeros(1, channels, samples, dtype=like.dtype, device=like.device))
     return Measures(
         kind=type(module).__name__,
         parameters=sum(p.numel() for p in module.parameters()),
         sample_rate=mender.sample_rate,
         hop=mender.hop,
         reach=mender.reach,
+        channels=channels,
         macs_per_second=round(counter.get_total_flops() / 2 * mender.sample_rate / samples),
     )

@@ -118,6 +118,21 @@ def test_a_bad_file_is_named_in_one_line(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_first_bad_sample_is_named_by_its_time(tmp_path: Path) -> None:
+    waveform = noise(2, 8000 * 30)
+    waveform[1, 8000 * 12 + 2000] = np.nan
+    waveform[0, 8000 * 20] = np.inf
+    soundfile.write(tmp_path / "a.wav", waveform.T, 8000, subtype="FLOAT")
+    with Reader(tmp_path / "a.wav") as reader, pytest.raises(AudioError, match=r"the first at 12\.25 s$"):
+        list(reader.blocks(8000 * 10))
+
+
+def test_damage_gets_no_time_that_is_not_its_own(tmp_path: Path) -> None:
+    """libsndfile does not say where it gave up; the block's start is not it."""
+    with pytest.raises(AudioError, match=r"is damaged or cut short$"):
+        read(make_bad(tmp_path, "corrupt_flac"))
+
+
 @pytest.mark.parametrize("rate", [1, 7, 1999, 768_001, 2_000_000_000])
 def test_a_rate_that_no_recording_has_is_refused(tmp_path: Path, rate: int) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((1000, 1)), rate)

@@ -1,6 +1,7 @@
 """The `unshift` command itself: what it teaches, what it refuses, what it says of a model."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gan.cli import main, parser
 from gan.cli.commands import PAIR_OPTIONS
@@ -51,6 +53,20 @@ def test_help_is_there_at_once_and_from_any_folder(tmp_path: Path) -> None:
     imported = {line.split("|")[-1].strip().split(".")[0] for line in listed.splitlines()}
     assert "gan" in imported
     assert not imported & {"torch", "numpy", "soundfile", "tqdm", "yaml"}
+
+
+def test_help_teaches_recipes_that_write_what_it_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every run that a command's help names as a model is the folder of some recipe."""
+    written = {yaml.safe_load(file.read_text()).get("folder") for file in (ROOT / "recipes").rglob("*.yaml")}
+    for arguments in (["--help"], *([name, "--help"] for name in COMMANDS)):
+        assert leave(*arguments) == 0
+        said = capsys.readouterr().out
+        assert set(re.findall(r"runs/\w+", said)) <= written
+        if arguments == ["--help"]:
+            assert "--semitones 0 --rate 16000" in said
+            for recipe in re.findall(r"recipes/\S+", said):
+                assert (ROOT / recipe).is_file()
+            assert "recipes/codec/stage1.yaml" in said
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -224,6 +240,14 @@ def test_pairs_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"holds {len(records)} pairs ({len(records) - 3} train, 0 validation, 3 test)" in said
     assert main(command) == 0
     assert f"0 made now, {len(records)} from before" in capsys.readouterr().err
+
+
+def test_one_pair_is_no_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "voices").mkdir()
+    shutil.copy(next((CLIPS / "kathleen").glob("*.flac")), tmp_path / "voices")
+    more = ["--semitones", "0", "--validation", "0", "--test", "0", "--workers", "1", "--rate", "16000"]
+    assert main(["pairs", str(tmp_path / "voices"), str(tmp_path / "pairs"), *more]) == 0
+    assert "holds 1 pair (1 train, 0 validation, 0 test)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

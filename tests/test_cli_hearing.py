@@ -53,7 +53,14 @@ def test_maps_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     codec = Codec(tiny_codec.TinyEncoder(), SelfOrganisingMaps(**maps), tiny_codec.TinyDecoder(), 16_000)  # type: ignore[arg-type]
     store.save(tmp_path / "maps", codec, spec)
     assert main(["inspect", str(tmp_path / "maps"), "--trust", "--picture", str(tmp_path / "maps.png")]) == 0
-    assert (tmp_path / "maps.png").read_bytes().startswith(PICTURE)
+    drawn = (tmp_path / "maps.png").read_bytes()
+    assert drawn.startswith(PICTURE)
+    assert f"unshift: {tmp_path / 'maps.png'}: the picture is written\n" in capsys.readouterr().err
+    (tmp_path / "maps.png").write_bytes(b"my thesis")
+    assert main(["inspect", str(tmp_path / "maps"), "--trust", "--picture", str(tmp_path / "maps.png")]) == 2
+    told = capsys.readouterr().err
+    assert told == f"unshift: {tmp_path / 'maps.png'}: is there already: name another file\n"
+    assert (tmp_path / "maps.png").read_bytes() == b"my thesis"
     for name in ("", "maps", "maps.xyz"):
         before = sorted(tmp_path.iterdir())
         assert main(["inspect", str(tmp_path / "maps"), "--trust", "--picture", str(tmp_path / name)]) == 2
@@ -148,3 +155,26 @@ def test_one_frame_has_no_spread(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["inspect", str(model), "--trust", "--on", str(tmp_path / "one.wav")]) == 2
     told = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
     assert told.startswith(f"unshift: {tmp_path / 'one.wav'}: is one frame of this codec, too short")
+
+
+def test_a_bad_file_does_not_stop_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is bad is left out whole, what was heard of it before it broke too."""
+    model = tiny_codec.save(tmp_path / "model")
+    words = ["inspect", str(model), "--trust", "--json", "--on", str(folder)]
+    assert main(words) == 0
+    good = json.loads(capsys.readouterr().out)["heard"]
+    (folder / "0.wav").write_bytes(b"RIFF")
+    late = np.random.default_rng(0).standard_normal(16_000 * 25).astype(np.float32)
+    late[16_000 * 22] = np.nan
+    soundfile.write(folder / "d.wav", late, 16_000, subtype="FLOAT")
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["heard"] == good
+    told = [line for line in said.err.splitlines() if line.startswith("unshift: failed: ")]
+    assert [str(folder / name) in line for name, line in zip(("0.wav", "d.wav"), told, strict=True)] == [True, True]
+    for name in "abc":
+        (folder / f"{name}.wav").unlink()
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines()[-1] == f"unshift: {folder}: no file in this folder can be heard"

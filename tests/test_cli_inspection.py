@@ -1,5 +1,6 @@
 """What `unshift inspect` prints: every number with its unit, no Python among it."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import tiny_codec
 import torch
 
 from gan.cli import main
+from gan.cli.inspection import number
 from generators import store
 from generators.codec import Codec
 from generators.dac import Decoder, Encoder
@@ -38,7 +40,8 @@ def test_parts_are_told_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     store.save(tmp_path / "model", codec, spec)
     assert main(["inspect", str(tmp_path / "model")]) == 0
     said = capsys.readouterr().out
-    assert not set("{}[]'") & set(said.replace(str(tmp_path), ""))
+    english = said.replace(str(tmp_path), "").replace("codes' SHA", "").replace("model's SHA", "")
+    assert not set("{}[]'") & set(english)
     assert "init_args" not in said
     found = rows(said)
     assert found["  sample_rate"] == "16000 Hz"
@@ -56,7 +59,7 @@ def test_what_is_heard_has_units(tmp_path: Path, capsys: pytest.CaptureFixture[s
     model = tiny_codec.save(tmp_path / "model")
     assert main(["inspect", str(model), "--trust", "--on", str(CLIP)]) == 0
     found = rows(capsys.readouterr().out)
-    assert re.fullmatch(r"[\d.]+ bit a frame, of 4\.322 bit at most", found["  codebook/1/entropy"])
+    assert re.fullmatch(r"[\d.]+ bits a frame, of 4\.322 bits at most", found["  codebook/1/entropy"])
     assert re.fullmatch(r"[\d.]+ % of 20 entries", found["  codebook/1/used"])
     assert re.fullmatch(r"[\d.]+ kbit/s", found["  bitrate"])
     smooth = tiny_codec.save(tmp_path / "smooth", kind="TinyLatents")
@@ -90,3 +93,39 @@ def test_an_encoded_file_has_units(tmp_path: Path, capsys: pytest.CaptureFixture
         "frames": r"[\d,]+ of 16 samples, [\d,]+ a block",
     }.items():
         assert re.fullmatch(unit, found[name]), name
+
+
+def test_a_codec_says_which_files_are_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, output = tiny_codec.save(tmp_path / "model"), tmp_path / "out.unshift"
+    assert main(["encode", str(CLIP), str(output), "--model", str(model), "--trust", "--device", "cpu"]) == 0
+    tables, words = [], []
+    for what in (model, output):
+        capsys.readouterr()
+        assert main(["inspect", str(what), "--trust"]) == 0
+        tables.append({name.strip(): value for name, value in rows(capsys.readouterr().out).items()})
+        assert main(["inspect", str(what), "--trust", "--json"]) == 0
+        words.append(json.loads(capsys.readouterr().out))
+    for name, key in (("codes' SHA-256", "codes_sha256"), ("model's SHA-256", "model_sha256")):
+        assert re.fullmatch("[0-9a-f]{64}", tables[0][name])
+        assert tables[0][name] == tables[1][name] == words[0]["coding"][key] == words[1]["codec"][key]
+
+
+@pytest.mark.parametrize(("channels", "per"), [(1, "each channel"), (2, "both channels together")])
+def test_the_cost_says_of_how_many_channels(
+    channels: int, per: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_codec.save(tmp_path / "model", channels=channels)
+    assert main(["inspect", str(model), "--trust"]) == 0
+    assert rows(capsys.readouterr().out)["MACs per second"].endswith(f" million, for {per}")
+
+
+def test_no_number_is_a_power_of_ten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import soundfile
+
+    model, output = tiny_codec.save(tmp_path / "model"), tmp_path / "one.unshift"
+    soundfile.write(tmp_path / "one.wav", torch.zeros(1).numpy(), 48000)
+    encode = ["encode", str(tmp_path / "one.wav"), str(output), "--model", str(model), "--trust", "--device", "cpu"]
+    assert main(encode) == 0
+    assert main(["inspect", str(output)]) == 0
+    assert re.match(r"\d{1,3},\d{3} kbit/s ", rows(capsys.readouterr().out)["bitrate"])
+    assert [number(x) for x in (0.4567891, 21.0649, 999.96, 187_264.0)] == ["0.4568", "21.06", "1,000", "187,300"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import tiny_codec
 import torch
 from tiny_restorer import VOICE, files, restore
 
@@ -159,3 +160,15 @@ def test_threads_are_not_left_changed(model: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     assert restore(VOICE, tmp_path / "out.flac", model) == 0
     assert (torch.get_num_threads(), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_codec_that_restores_is_called_what_it_is(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec = tiny_codec.save(tmp_path / "codec")
+    words = ["restore", str(VOICE), str(tmp_path / "out.wav"), "--device", "cpu", "--trust", "--overwrite", "--model"]
+    assert main([*words, str(codec)]) == 0
+    told = capsys.readouterr().err
+    assert told.count(f"unshift: {codec} is a codec: what comes out is what it would encode and decode") == 1
+    assert main([*words, str(model)]) == 0
+    assert "codec" not in capsys.readouterr().err

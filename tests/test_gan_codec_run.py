@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
@@ -21,6 +22,7 @@ from generators import store
 from generators.codec import Codec
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "codec"
+TINY = RECIPES.parent / "tiny"
 CLIPS = Path(__file__).parents[1] / "demo" / "clips"
 G = "--generator.init_args"
 SMALL = [
@@ -96,6 +98,29 @@ def test_phases_follow_each_other(speech: Path, tmp_path: Path, capsys: pytest.C
     kept = {name for name, x in weights(other).items() if name in start and torch.equal(x, start[name])}
     assert {name for name in start if name.startswith("encoder")} <= kept
     assert store.load(store.resolve(other)).codebooks == (16, 16, 16)
+
+
+def test_the_tiny_chain_follows_itself(speech: Path, tmp_path: Path) -> None:
+    """As they are but for steps and clips: what one recipe writes, the next one starts from."""
+    short = ["--data.pairs", str(speech), "--data.batch", "2", "--data.crop", "0.3", "--steps", "2"]
+    short += ["--rhythm.clips", "1", "--rhythm.clip_seconds", "0.4", "--rhythm.journal", "1"]
+    runs = {}
+    for name, more in {"codec": [], "codec_stage3": ["--adversary.judge_from", "1"], "codec_maps": []}.items():
+        words = yaml.safe_load((TINY / f"{name}.yaml").read_text())
+        if "initialise" in words:
+            more += ["--initialise.folder", str(runs[words["initialise"]["folder"]])]
+        more += ["--folder", str(tmp_path / words["folder"])]
+        runs[words["folder"]] = train(load([*short, *more], TINY / f"{name}.yaml"))
+    first, critics, maps = (store.load(store.resolve(run)) for run in runs.values())
+    assert isinstance(first, Codec)
+    assert isinstance(critics, Codec)
+    assert isinstance(maps, Codec)
+    x = torch.randn(1, 1, 3200)
+    assert torch.equal(first.encode(x), critics.encode(x)), "its files are read by the next"
+    start, end = first.state_dict(), maps.state_dict()
+    assert all(torch.equal(start[name], end[name]) for name in start if name.startswith("encoder"))
+    assert maps.codebooks == (64, 64, 64, 64)
+    assert hasattr(maps.bottleneck, "draw")
 
 
 def test_a_codec_resumes_as_if_it_had_gone_straight_on(speech: Path, tmp_path: Path) -> None:

@@ -9,13 +9,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from gan.audio import read
+from generators.codec import Codec
 from generators.contract import Generator, Mender, ModelError, Pair
 from generators.convolution import Down, Snake, Up
+from generators.gaussian import Gaussian
 from generators.measure import measure
 from generators.restorer import Restorer
 from generators.spectral import SpectralRestorer
+from generators.spectral_codec import SpectralDecoder, SpectralEncoder
 from generators.streaming import restore_stream, restore_waveform
 
 ROOT = Path(__file__).parents[1]
@@ -196,6 +200,33 @@ def test_macs_are_those_of_the_convolutions() -> None:
     unit = 8 * 2 * 2
     expected = 8000 * (14 + unit + 8 * 2 * 3 / 4 + 8 * 3 * 3 / 4 + 3 * 2 / 4 + unit + 8 + 14)
     assert measure(network).macs_per_second == expected
+    assert measure(network).channels == 1
+
+
+def test_macs_are_counted_on_as_many_channels_as_are_told() -> None:
+    network = SMALL["spectral"]()
+    once = measure(network).macs_per_second
+    network.channels = 2  # type: ignore[assignment]
+    assert measure(network).macs_per_second == 2 * once
+
+
+def test_macs_of_a_stereo_codec_are_for_both_channels() -> None:
+    parts = {"frame": 32, "fft": 64, "width": 16, "layers": 1, "dimension": 8}
+    one, two = (
+        Codec(
+            SpectralEncoder(**parts, audio=audio),
+            Gaussian(8),
+            SpectralDecoder(**parts, audio=audio),
+            sample_rate=8000,
+        )
+        for audio in (1, 2)
+    )
+    assert (measure(one).channels, measure(two).channels) == (1, 2)
+    # A second of both channels, heard once: the layers between are one codec's, in and out they are wider.
+    assert measure(one).macs_per_second < measure(two).macs_per_second < 2 * measure(one).macs_per_second
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        two.restore(torch.zeros(1, 2, 8000))
+    assert measure(two).macs_per_second == counter.get_total_flops() // 2
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from gan.cli import codec_commands
 from gan.cli.hearing import heard_lines
 from gan.cli.inspection import Inspection, aligned, inspect, inspect_file
 from gan.cli.networks import load_network
-from gan.cli.worker import EXPECTED, NOTHING_DONE, one_line, say, work_through
+from gan.cli.worker import EXPECTED, FAILED_IN_PART, NOTHING_DONE, one_line, say, work_through
 from gan.flow import Progress
 from gan.pairs.make import PairSettings, make_pairs
 from gan.pairs.shift import load_shifter
 from gan.planning import Job, plan
 from gan.restoring import restore_file, shift_file
-from generators.contract import Mender, ModelError
+from generators.contract import Coder, Mender, ModelError
 
 __all__ = ["EXPECTED", "PAIR_OPTIONS", "one_line", "run"]
 
@@ -80,6 +80,8 @@ def _mender(parsed: argparse.Namespace) -> Mender:
     network, _ = load_network(parsed)
     if not isinstance(network, Mender):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
+    if isinstance(network, Coder):
+        say(f"{parsed.model} is a codec: what comes out is what it would encode and decode, nothing is mended")
     return cast(Mender, network)
 
 
@@ -97,7 +99,8 @@ def _pairs(parsed: argparse.Namespace) -> int:
     splits = Counter(record.split for record in report.records)
     parts = ", ".join(f"{splits[name]} {name}" for name in ("train", "validation", "test"))
     earlier = f", {report.kept} from before" if report.kept else ""
-    say(f"{parsed.destination} holds {len(report.records)} pairs ({parts}): {report.made} made now{earlier}")
+    count = len(report.records)
+    say(f"{parsed.destination} holds {count} pair{'s' * (count != 1)} ({parts}): {report.made} made now{earlier}")
     return 0 if report.records else NOTHING_DONE
 
 
@@ -107,7 +110,7 @@ def _inspect(parsed: argparse.Namespace) -> int:
     if not parsed.model.exists():
         raise ModelError(f"{parsed.model} is not there: name a run, a checkpoint, a model's folder or an encoded file")
     found = inspect_file(parsed.model) if parsed.model.is_file() else inspect(parsed.model, trust=parsed.trust)
-    heard = codec_commands.hear_and_draw(parsed) if parsed.on or parsed.picture else {}
+    heard, failed = codec_commands.hear_and_draw(parsed) if parsed.on or parsed.picture else ({}, 0)
     if parsed.json:
         print(json.dumps(found.as_dict() | ({"heard": heard} if heard else {}), indent=2))  # noqa: T201
     else:
@@ -115,4 +118,4 @@ def _inspect(parsed: argparse.Namespace) -> int:
         if heard and isinstance(found, Inspection) and found.coding:
             lines += [f"on {parsed.on}, codes alone, each stream:", aligned(heard_lines(heard, found.coding))]
         print("\n".join(lines))  # noqa: T201
-    return 0
+    return FAILED_IN_PART if failed else 0

@@ -12,21 +12,27 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gan.audio import AudioError, Reader, find_audio
-from gan.cli.inspection import Coding
+from gan.cli.inspection import Coding, number
+from gan.cli.worker import EXPECTED, one_line, say
 from gan.coding.codecs import KnownCodec
 from gan.coding.files import encoded
 from generators.codec import Codec
-from generators.contract import ModelError
+from generators.contract import Coder, ModelError
 
 CHUNK = 10.0  # seconds
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
-def hear(codec: KnownCodec, source: Path) -> dict[str, float]:
+def hear(codec: KnownCodec, source: Path) -> tuple[dict[str, float], int]:
     """Encode a file or a folder of them, and describe the codes of all: see generators.codec.Codec.describe.
 
+    In a folder a file that fails is left out with a line for the user, all of it.
+
+    Returns:
+        What was heard, and how many files were left out.
+
     Raises:
-        AudioError: there is nothing to hear.
+        AudioError: there is nothing to hear, or nothing that can be.
         ModelError: this codec cannot describe what it makes.
     """
     if not isinstance(codec.coder, Codec):
@@ -35,14 +41,31 @@ def hear(codec: KnownCodec, source: Path) -> dict[str, float]:
     if not files:
         raise AudioError(f"{source}: no audio files in this folder")
     heard: Counts | Spread = Counts(codec.facts.codebooks) if codec.facts.codebooks else Spread(codec.facts.width)
+    failed = []
     for file in tqdm(files, desc="listen", unit="file", disable=None):
-        with Reader(file) as reader:
-            for codes in encoded(reader, codec, round(CHUNK * codec.facts.sample_rate)):
-                for stream in codes:
-                    heard.add(stream)
+        try:
+            heard = _heard_with(heard, codec, file)
+        except EXPECTED as error:
+            if not source.is_dir():
+                raise
+            failed.append(one_line(error))
+    for reason in failed:
+        say(f"failed: {reason}")
+    if len(failed) == len(files):
+        raise AudioError(f"{source}: no file in this folder can be heard")
     if isinstance(heard, Spread) and heard.frames < 2:
         raise AudioError(f"{source}: is one frame of this codec, too short to say what varies; name a longer recording")
-    return heard.describe(codec.coder)
+    return heard.describe(codec.coder), len(failed)
+
+
+def _heard_with(heard: "Counts | Spread", codec: KnownCodec, file: Path) -> "Counts | Spread":
+    """Give what was heard and a file besides: the whole file, or what was heard stays as it was."""
+    more = copy.deepcopy(heard)
+    with Reader(file) as reader:
+        for codes in encoded(reader, codec, round(CHUNK * codec.facts.sample_rate)):
+            for stream in codes:
+                more.add(stream)
+    return more
 
 
 class Counts:
@@ -57,8 +80,8 @@ class Counts:
 
     def add(self, codes: NDArray[Any]) -> None:
         """Count [codebooks, frames]; negative codes were left out."""
-        for number, chosen in enumerate(codes):
-            self.counts[number] += np.bincount(chosen[chosen >= 0], minlength=len(self.counts[number]))
+        for book, chosen in enumerate(codes):
+            self.counts[book] += np.bincount(chosen[chosen >= 0], minlength=len(self.counts[book]))
 
     def describe(self, codec: Codec) -> dict[str, float]:
         """Say what generators.codec.Codec.describe says of all codes at once."""
@@ -115,27 +138,40 @@ def heard_lines(heard: Mapping[str, float], codec: Coding) -> list[tuple[str, st
 def _with_unit(name: str, value: float, codec: Coding) -> str:
     parts = name.split("/")
     match parts:
-        case ["codebook", number, "entropy"]:
-            most = math.log2(codec.codebooks[int(number)])
-            return f"{value:.4g} bit a frame, of {most:.4g} bit at most"
-        case ["codebook", number, "used"]:
-            return f"{100 * value:.4g} % of {codec.codebooks[int(number)]} entries"
+        case ["codebook", book, "entropy"]:
+            most = math.log2(codec.codebooks[int(book)])
+            return f"{value:.4g} bits a frame, of {most:.4g} bits at most"
+        case ["codebook", book, "used"]:
+            return f"{100 * value:.4g} % of {codec.codebooks[int(book)]} entries"
         case ["bitrate"]:
-            return f"{value:.4g} kbit/s"
+            return f"{number(value)} kbit/s"
         case ["components", share]:
             return f"{value:.0f} of {codec.width} hold {100 * float(share):.4g} % of the variance"
     return f"{value:.4g}"
 
 
-def draw(codec: Codec, file: Path) -> None:
-    """Draw a codec's codebooks, where they lie on a grid.
+def check_picture(coder: Coder, file: Path) -> None:
+    """See that a picture can be drawn.
 
     Raises:
-        ModelError: they do not, or the file's name is no picture's.
-        OSError: the picture cannot be written.
+        ModelError: the codebooks lie on no grid, the file's name is no picture's, or it is there already.
     """
-    if not hasattr(codec.bottleneck, "draw"):
-        raise ModelError(f"the codebooks of a {type(codec.bottleneck).__name__} lie on no grid: leave out --picture")
+    bottleneck = getattr(coder, "bottleneck", coder)
+    if not hasattr(bottleneck, "draw"):
+        raise ModelError(f"the codebooks of a {type(bottleneck).__name__} lie on no grid: leave out --picture")
     if file.is_dir() or file.suffix.lower() not in PICTURES:
         raise ModelError(f"{file}: name a picture's file, whose ending is one of {' '.join(PICTURES)}")
-    cast(Any, codec.bottleneck).draw(file)
+    if file.exists():
+        raise ModelError(f"{file}: is there already: name another file")
+
+
+def draw(coder: Coder, file: Path) -> None:
+    """Draw a codec's codebooks, which lie on a grid, and say so.
+
+    Raises:
+        ModelError: see `check_picture`.
+        OSError: the picture cannot be written.
+    """
+    check_picture(coder, file)
+    cast(Any, getattr(coder, "bottleneck", coder)).draw(file)
+    say(f"{file}: the picture is written")

@@ -14,8 +14,16 @@ the usual way:
   unshift restore shifted.wav mended.wav --model runs/stage3
                                                              4. or mend one that was shifted elsewhere
   unshift restore album/ mended/ --model runs/stage3            or every file of a folder
-  unshift encode song.wav song.unshift --model runs/codec       5. a codec: write a file down small
-  unshift decode song.unshift song.wav --model runs/codec       6. and read it back
+
+the usual way of a codec, which writes sound down small:
+  unshift pairs voices/ pairs16/ --semitones 0 --rate 16000  1. recordings as they are
+  accelerate launch recipes/stage1.py --config recipes/codec/stage1.yaml
+                                                             2. train: this writes runs/codec1
+  accelerate launch recipes/stage3.py --config recipes/codec/stage3.yaml
+                                                             3. the critics join: this writes runs/codec3
+  unshift inspect runs/codec3 --on voices/                   4. what came out, and its bitrate on your sound
+  unshift encode song.wav song.unshift --model runs/codec3   5. write a file down small
+  unshift decode song.unshift back.wav --model runs/codec3   6. and read it back
 
 `unshift COMMAND --help` tells more of each command.
 exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 some files of a folder failed, 2 nothing
@@ -71,9 +79,9 @@ on from it."""
 
 ENCODE_EXAMPLES = """\
 examples:
-  unshift encode song.wav song.unshift --model runs/codec
-  unshift encode song.wav small.unshift --model runs/codec --codebooks 4     coarser and smaller
-  unshift encode album/ encoded/ --model runs/codec          album/a.flac becomes encoded/a.flac.unshift
+  unshift encode song.wav song.unshift --model runs/codec3
+  unshift encode song.wav small.unshift --model runs/codec3 --codebooks 4    coarser and smaller
+  unshift encode album/ encoded/ --model runs/codec3         album/a.flac becomes encoded/a.flac.unshift
 
 `unshift inspect song.unshift` says what came out; `unshift trim` makes it smaller later on, without the codec."""
 
@@ -83,10 +91,10 @@ what was encoded; its name's ending decides the format. A section is decoded wit
 
 DECODE_EXAMPLES = """\
 examples:
-  unshift decode song.unshift song.wav --model runs/codec
-  unshift decode song.unshift part.flac --model runs/codec --from 12 --to 15.5    these 3.5 seconds only
-  unshift decode song.unshift rough.wav --model runs/codec --codebooks 2          only the coarsest codebooks
-  unshift decode encoded/ album/ --model runs/codec          encoded/a.flac.unshift becomes album/a.flac
+  unshift decode song.unshift song.wav --model runs/codec3
+  unshift decode song.unshift part.flac --model runs/codec3 --from 12 --to 15.5   these 3.5 seconds only
+  unshift decode song.unshift rough.wav --model runs/codec3 --codebooks 2         only the coarsest codebooks
+  unshift decode encoded/ album/ --model runs/codec3         encoded/a.flac.unshift becomes album/a.flac
 
 In a folder, what was neither WAV nor FLAC becomes WAV: b.mp3.unshift becomes b.mp3.wav."""
 
@@ -102,13 +110,14 @@ examples:
 
 INSPECT = """\
 Say what a trained model is: its class, parameters, receptive field, sample rate, and multiply-accumulate operations
-per second of sound; of a codec its codebooks and bitrate too. Or say what an encoded file holds."""
+per second of sound; of a codec its codebooks, bitrate and fingerprints too. Or say what an encoded file holds: a codec
+whose codes' SHA-256 is the file's can read it."""
 
 INSPECT_EXAMPLES = """\
 examples:
   unshift inspect runs/stage3
   unshift inspect runs/stage3/checkpoints/00010000/average --json
-  unshift inspect runs/codec --on voices/                    entropy, used entries and true bitrate on your sound
+  unshift inspect runs/codec3 --on voices/                   entropy, used entries and true bitrate on your sound
   unshift inspect runs/codec_som --picture maps.png          the grids of self-organising maps
   unshift inspect song.unshift                               length, sample rate, channels, bitrate, codebooks"""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from gan.coding.bitstream import Header, reading
+from gan.coding.codecs import know
 from generators import store
 from generators.contract import Coder
 from generators.measure import Measures, measure
@@ -21,6 +22,8 @@ class Coding:
         codebooks: how many entries each has; empty in continuous coders.
         width: numbers that a frame is written down as.
         sample_rate: in Hz.
+        codes_sha256: fingerprint of what it writes: files with the same are read by it.
+        model_sha256: fingerprint of all of it.
     """
 
     channels: int
@@ -28,6 +31,8 @@ class Coding:
     codebooks: tuple[int, ...]
     width: int
     sample_rate: int
+    codes_sha256: str
+    model_sha256: str
 
     @property
     def bitrate(self) -> float:
@@ -42,10 +47,9 @@ class Coding:
             ("channels", "1" if self.channels == 1 else f"{self.channels}, coded together"),
             ("frame", f"{self.frame:,} samples ({self.sample_rate / self.frame:.4g} a second)"),
             ("codebooks", _books(self.codebooks, self.width)),
-            (
-                "nominal bitrate",
-                f"{self.bitrate / 1000:.4g} kbit/s for every {each}",
-            ),
+            ("nominal bitrate", f"{number(self.bitrate / 1000)} kbit/s for every {each}"),
+            ("codes' SHA-256", self.codes_sha256),
+            ("model's SHA-256", self.model_sha256),
         ]
 
 
@@ -86,7 +90,7 @@ class Inspection:
             ("sample rate", f"{found.sample_rate} Hz"),
             ("receptive field", f"{self.receptive_field:,} samples ({self.receptive_field * milliseconds:.0f} ms)"),
             ("hop", f"{found.hop:,} samples ({found.hop * milliseconds:.1f} ms)"),
-            ("MACs per second", f"{found.macs_per_second / 1e6:,.4g} million, for each channel"),
+            ("MACs per second", f"{number(found.macs_per_second / 1e6)} million, for {_together(found.channels)}"),
             *(self.coding.lines() if self.coding else ()),
         ]
         return aligned(lines)
@@ -145,7 +149,7 @@ class FileInspection:
                 ("sample format", header.subtype),
                 (
                     "bitrate",
-                    f"{self.bitrate / 1000:.4g} kbit/s ({self.bytes:,} bytes, {self.framing:,} of them framing)",
+                    f"{number(self.bitrate / 1000)} kbit/s ({self.bytes:,} bytes, {self.framing:,} of them framing)",
                 ),
                 ("band", f"up to {min(codec.sample_rate, header.sample_rate) // 2} Hz"),
                 ("codebooks", _books(codec.codebooks[: header.width], header.width) + left_out),
@@ -190,8 +194,16 @@ def inspect(path: Path, *, trust: bool = False) -> Inspection:
     size = (folder / store.WEIGHTS).stat().st_size
     coding = None
     if isinstance(network, Coder):
-        coder = cast(Coder, network)
-        coding = Coding(coder.channels, coder.frame, tuple(coder.codebooks), coder.width, coder.sample_rate)
+        facts = know(cast(Coder, network), words).facts
+        coding = Coding(
+            facts.channels,
+            facts.frame,
+            facts.codebooks,
+            facts.width,
+            facts.sample_rate,
+            facts.codes_sha256,
+            facts.model_sha256,
+        )
     return Inspection(folder, words["class_path"], words.get("init_args") or {}, measure(network), size, coding)
 
 
@@ -204,6 +216,16 @@ def _books(codebooks: tuple[int, ...], width: int) -> str:
 
 def _channels(count: int) -> str:
     return f"{count} channel{'s' * (count != 1)}"
+
+
+def _together(channels: int) -> str:
+    return "each channel" if channels == 1 else "both channels together"
+
+
+def number(value: float) -> str:
+    """Give a number with four digits that count, large ones in full."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:.4g}" if abs(rounded) < 1000 else f"{rounded:,.0f}"
 
 
 def _size(count: int) -> str:
