@@ -137,8 +137,8 @@ class Trainer:
         wanted, there = getattr(self.state.generator, "channels", None), self.crops.channels
         if isinstance(wanted, int) and wanted != there:
             raise ConfigError(
-                f"the generator codes {wanted} channel{'s' * (wanted != 1)}, but {folder} holds pairs of {there}: make some with "
-                f"`unshift pairs --channels {wanted}`, or give its encoder and decoder `audio: {there}`"
+                f"the generator codes {wanted} channel{'s' * (wanted != 1)}, but {folder} holds pairs of {there}: make "
+                f"some with `unshift pairs --channels {wanted}`, or give its encoder and decoder `audio: {there}`"
             )
 
     def work(self) -> None:

@@ -63,7 +63,11 @@ def read_folder(path: Path) -> tuple[State, dict[str, Any]]:
         raise ModelError(f"{CONFIG} in it is damaged, or no JSON: {AGAIN}") from error
     kind = words.get("model_type") if isinstance(words, dict) else None
     if kind != "dac":
-        said = f"names the model_type {one_line(kind)}, not dac" if isinstance(kind, str) else "names no model_type"
+        said = (
+            f"names the model_type {one_line(kind)}, not dac"
+            if isinstance(kind, str)
+            else "names no model_type: dac is wanted"
+        )
         raise ModelError(f"is no DacModel's folder ({CONFIG} {said}): {WANTED}")
     if not (path / WEIGHTS).is_file():
         raise ModelError(f"has no {WEIGHTS}: get that too, or save the DacModel anew with save_pretrained")

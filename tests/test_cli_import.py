@@ -116,7 +116,7 @@ def test_folders_that_are_no_dac_model(tmp_path: Path, capsys: pytest.CaptureFix
     assert refused(source, capsys) == f"is a folder without config.json: {WANTED}"
     for text, says in (
         ("{", "config.json in it is damaged, or no JSON: get the file again"),
-        ("{}", "config.json names no model_type, not dac"),
+        ("{}", "config.json names no model_type: dac is wanted"),
         ('{"model_type": "encodec"}', "config.json names the model_type encodec, not dac"),
         ('{"model_type": "dac"}', "has no model.safetensors"),
     ):

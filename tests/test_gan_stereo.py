@@ -180,6 +180,6 @@ def test_channels_that_do_not_fit_are_told_in_one_line(
         run_stage(str(RECIPES / "stage1.py"), None)
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert f"codes {channels} channel(s), but {pairs} holds pairs of {there}" in said
+    assert f"codes {channels} channel{'s' * (channels != 1)}, but {pairs} holds pairs of {there}" in said
     assert f"`unshift pairs --channels {channels}`" in said
     assert said.count("\n") == 1
