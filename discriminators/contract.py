@@ -1,5 +1,6 @@
 """What every discriminator gives: an opinion of a waveform."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +28,17 @@ class Discriminator(Protocol):
 
 
 class Panel(Protocol):
-    """Several named discriminators that judge the same waveform."""
+    """Several named discriminators that judge the same waveform.
+
+    Attributes:
+        members: by name; each judges what `prepared` gives.
+    """
+
+    @property
+    def members(self) -> Mapping[str, Discriminator]: ...  # noqa: D102
+
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """Give what the members are to hear of a waveform, [batch, channels, samples]."""
 
     def __call__(self, waveform: Tensor) -> dict[str, Opinion]:
         """Every member's opinion, by the member's name."""

@@ -21,10 +21,13 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleDict(members)
         self.normalise = normalise
 
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """Give what the members hear of [batch, channels, samples]."""
+        return normalised(waveform) if self.normalise else waveform
+
     def forward(self, waveform: Tensor) -> dict[str, Opinion]:
         """Judge [batch, channels, samples]; every member's opinion, by its name."""
-        if self.normalise:
-            waveform = normalised(waveform)
+        waveform = self.prepared(waveform)
         return {name: member(waveform) for name, member in self.members.items()}
 
 

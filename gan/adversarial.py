@@ -64,11 +64,15 @@ class FeatureMatching:
 
     def __call__(self, real: dict[str, Opinion], fake: dict[str, Opinion]) -> Tensor:
         """Compare opinions by member name; gradients go to the fake's maps alone."""
-        members = [self._member(real[name].features, opinion.features) for name, opinion in fake.items()]
-        total = torch.stack(members)
-        return total.mean() if self.relative else total.sum()
+        members = [self.member(real[name].features, opinion.features) for name, opinion in fake.items()]
+        return torch.stack(members).sum() * self.share(len(members))
 
-    def _member(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    def share(self, members: int) -> float:
+        """Give what one member's distance counts for in the loss of so many."""
+        return 1 / members if self.relative else 1.0
+
+    def member(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+        """Compare one member's maps; gradients go to the fake's alone."""
         maps = [
             self._map(full_precision(one).detach(), full_precision(other))
             for one, other in zip(real, fake, strict=True)

@@ -1,13 +1,14 @@
 """From a checked configuration to networks on their devices, wrapped for as many processes as there are."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
@@ -29,16 +30,41 @@ class Wires:
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the loss's gradients to the parameters' own, averaged over processes.
+    def backward(self, loss: Tensor, output: Tensor, gradient: Tensor | None) -> None:
+        """Add to the parameters' gradients, averaged over processes.
 
         By torch alone: Accelerate's own would divide by an accumulation that it was told of elsewhere.
         """
-        torch.autograd.backward(loss)
+        roots: list[tuple[Tensor, Tensor | None]] = [(loss, None)] if loss.requires_grad else []
+        if gradient is not None:
+            roots.append((output, gradient))
+        tensors, given = zip(*roots, strict=True)
+        torch.autograd.backward(tensors, given)
 
     def held_back(self, module: nn.Module, wait: bool) -> AbstractContextManager[None]:
         """While `wait`, gradients stay on this process."""
         return cast(AbstractContextManager[None], self.accelerator.no_sync(module)) if wait else nullcontext()
+
+    def send(self, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
+        """Begin to average the parameters' gradients over processes."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.accelerator.num_processes == 1 or not gradients:
+            return _nothing
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        work = dist.all_reduce(joined, async_op=True)
+
+        def wait() -> None:
+            work.wait()
+            joined.div_(self.accelerator.num_processes)
+            pieces = torch.split(joined, [gradient.numel() for gradient in gradients])
+            for gradient, piece in zip(gradients, pieces, strict=True):
+                gradient.copy_(piece.view_as(gradient))
+
+        return wait
+
+
+def _nothing() -> None:
+    """Wait for nothing."""
 
 
 @dataclass
@@ -109,7 +135,7 @@ def assemble(config: Config, accelerator: Accelerator) -> Assembly:
     freeze(generator, recipe.frozen)
     average = make_average(generator, recipe.average)
     optimiser = make_optimiser(recipe.optimiser, generator)
-    critics = _critics(recipe.adversary, accelerator) if recipe.adversary else None
+    critics = _critics(recipe.adversary, recipe.seed, accelerator) if recipe.adversary else None
     if recipe.compile:
         generator.compile()
     step = Step(
@@ -125,7 +151,7 @@ def assemble(config: Config, accelerator: Accelerator) -> Assembly:
     )
     state = State(generator, config.part("generator"), optimiser, average)
     if critics:
-        state.critics, state.critics_optimiser = critics.bare, critics.optimiser
+        state.critics, state.critics_optimiser = critics.panel, critics.optimiser
     # From here on what is random (dropout) differs between processes.
     torch.manual_seed(recipe.seed * 65_537 + accelerator.process_index)
     return Assembly(recipe, state, step)
@@ -199,15 +225,20 @@ def _build(config: Config) -> Recipe:
         return config.build()
 
 
-def _critics(adversary: Adversary, accelerator: Accelerator) -> Critics:
+def _critics(adversary: Adversary, seed: int, accelerator: Accelerator) -> Critics:
     panel = adversary.panel.to(accelerator.device)
+    if accelerator.num_processes > 1:
+        for tensor in panel.state_dict().values():
+            dist.broadcast(tensor, 0)
     return Critics(
-        panel=cast(nn.Module, accelerator.prepare_model(panel)),
+        panel=panel,
         optimiser=make_optimiser(adversary.optimiser, panel),
         loss=adversary.loss,
         matching=adversary.matching,
         clip=adversary.clip,
         gradients=Wires(accelerator),
+        members=adversary.members,
+        seed=seed,
     )
 
 

@@ -1,25 +1,32 @@
-"""The critics: named discriminators with an optimiser, and two verbs, learn and judge (Goodfellow et al. 2014).
+"""The critics: named discriminators with an optimiser, that judge and learn from one hearing (Goodfellow et al. 2014).
 
-After AudioCraft's idea of an adversarial loss that owns its discriminator, with one addition: gradients never cross.
-While the critics learn, the output they see carries no graph; while they judge, their own weights are frozen, so the
-generator's backward leaves nothing in the critics' gradients (and, on several processes, sends nothing).
+Every member hears the real and the fake once a step, for both purposes, and its graph is gone before the next one's:
+
+    member    real ----- opinion --+---------------- loss of the critics - gradients of the member's weights
+                                   | matching
+              fake ----- opinion --+- score - losses of the generator ---- gradient of the fake, added up over members
+
+Gradients never cross: the fake carries no graph of the generator's here, the generator's losses ask for the fake's
+gradient alone, and the critics' for their own weights' alone.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils.parametrize import cached
 from torch.optim import Optimizer
 
-from discriminators.contract import Panel
+from discriminators.contract import Discriminator, Opinion, Panel
 from gan.adversarial import AdversarialLoss, FeatureMatching
 
 ADVERSARIAL, FEATURE_MATCHING = "adversarial", "feature_matching"
-Example = tuple[Tensor, Tensor]  # real and fake waveforms, each [batch, channels, samples]
 
 
 class NonFiniteError(ArithmeticError):
@@ -29,93 +36,148 @@ class NonFiniteError(ArithmeticError):
 class Gradients(Protocol):
     """How gradients travel between processes."""
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the loss's gradients to the parameters' own."""
+    def backward(self, loss: Tensor, output: Tensor, gradient: Tensor | None) -> None:
+        """Add to the parameters' gradients: the loss's, and what a gradient of the output makes of them."""
 
     def held_back(self, module: nn.Module, wait: bool) -> AbstractContextManager[None]:
         """While `wait`, gradients of the module stay on this process: a later micro-batch sends the sum."""
 
+    def send(self, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
+        """Begin to average the parameters' gradients over processes; what it gives waits until they are."""
 
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the generator is told.
+
+    Attributes:
+        losses: ADVERSARIAL and FEATURE_MATCHING, scalars without a graph; empty where the critics did not judge.
+        gradient: of the losses' weighted sum with respect to the fake; None where they did not judge.
+        facts: for the journal: the critics' loss, and each member's score of real and fake, if they learn.
+    """
+
+    losses: dict[str, Tensor]
+    gradient: Tensor | None
+    facts: dict[str, Tensor]
+
+
+@dataclass
 class Critics:
     """Discriminators that learn to tell the real from the generated, and judge what is generated.
 
-    Args:
-        panel: gives named opinions; wrapped for several processes where there are several.
+    Attributes:
+        panel: the members.
         optimiser: of the panel's parameters.
         loss: the adversarial loss, summed over the members as in DAC (Kumar et al. 2023).
         matching: the feature matching loss.
         clip: largest norm of the gradient.
         gradients: how gradients travel.
+        members: how many of them speak at a step, each drawn equally likely; what they tell the generator counts for
+            all, so that its expectation is the whole panel's. None: all.
+        seed: of the draw.
     """
 
-    def __init__(
+    panel: nn.Module
+    optimiser: Optimizer
+    loss: AdversarialLoss
+    matching: FeatureMatching
+    clip: float
+    gradients: Gradients
+    members: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._sent: list[Callable[[], None]] = []
+
+    def hear(
         self,
-        panel: nn.Module,
-        optimiser: Optimizer,
-        loss: AdversarialLoss,
-        matching: FeatureMatching,
-        clip: float,
-        gradients: Gradients,
-    ) -> None:
-        self.panel = panel
-        self.bare = cast(nn.Module, panel.module) if isinstance(panel, DistributedDataParallel) else panel
-        self.optimiser = optimiser
-        self.loss = loss
-        self.matching = matching
-        self.clip = clip
-        self.gradients = gradients
-
-    def learn(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """Take one step of the critics' optimiser.
-
-        Args:
-            examples: micro-batches of real and fake; the fake is cut from the generator's graph here.
-
-        Returns:
-            What goes into the journal: the loss, the gradient's norm, each member's score of real and fake.
-        """
-        self.optimiser.zero_grad(set_to_none=True)
-        facts: dict[str, Tensor] = {}
-        count = len(examples)
-        for number, (real, fake) in enumerate(examples, start=1):
-            with self.gradients.held_back(self.panel, wait=number < count):
-                # Real and fake in one forward: one pass over the weights, one call of the wrapped module a backward.
-                both = cast(Panel, self.panel)(torch.cat([real, fake.detach()]))
-                losses = []
-                for name, opinion in both.items():
-                    score_real, score_fake = opinion.score.chunk(2)
-                    losses.append(self.loss.learn(score_real, score_fake))
-                    _add(facts, f"score/{name}/real", score_real.detach().mean() / count)
-                    _add(facts, f"score/{name}/fake", score_fake.detach().mean() / count)
-                loss = torch.stack(losses).sum() / count
-                self.gradients.backward(loss)
-            _add(facts, "loss/critics", loss.detach())
-        norm = clip_grad_norm_(self.bare.parameters(), self.clip)
-        refuse_non_finite(norm, "critics")
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return facts | {"norm/critics": norm}
-
-    def judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Judge the generator's output; gradients reach it and stop there.
+        real: Tensor,
+        fake: Tensor,
+        step: int,
+        weights: Mapping[str, float] | None,
+        learns: bool,
+        part: int = 1,
+        parts: int = 1,
+    ) -> Verdict:
+        """Hear a micro-batch: judge it, and add to the gradients of the members' weights.
 
         Args:
             real: [batch, channels, samples].
-            fake: same shape, with the generator's graph.
-
-        Returns:
-            The losses "adversarial" and "feature_matching", to be weighed.
+            fake: same shape; whatever graph it has is left alone.
+            step: counted from 0.
+            weights: of ADVERSARIAL and FEATURE_MATCHING in the verdict's gradient; None: do not judge.
+            learns: whether to add to the gradients; `learn` then takes the step.
+            part: which micro-batch of the step's this is, from 1.
+            parts: how many micro-batches there are; losses are divided by it for the gradients.
         """
-        panel = cast(Panel, self.bare)
-        with frozen(self.bare):
-            with torch.no_grad():
-                of_real = panel(real)
-            of_fake = panel(fake)
-        scores = [self.loss.judge(opinion.score) for opinion in of_fake.values()]
-        return {
-            ADVERSARIAL: torch.stack(scores).sum(),
-            FEATURE_MATCHING: self.matching(of_real, of_fake),
-        }
+        panel = cast(Panel, self.panel)
+        judges = weights is not None
+        with torch.no_grad():
+            wanted = panel.prepared(real)
+        root = fake.detach().requires_grad_(judges)
+        prepared = panel.prepared(root)
+        heard = prepared.detach().requires_grad_(judges)
+        gradient = torch.zeros_like(heard)
+        losses: dict[str, Tensor] = {}
+        facts: dict[str, Tensor] = {}
+        names = self._drawn(step)
+        for name in names:
+            of_real, of_fake = self._opinions(panel.members[name], wanted, heard, learns)
+            if weights is not None:
+                told = self._told(of_real, of_fake, len(names))
+                weighed = torch.stack([weights[kind] * loss for kind, loss in told.items()]).sum()
+                gradient += torch.autograd.grad(weighed, heard, retain_graph=learns)[0]
+                for kind, loss in told.items():
+                    _add(losses, kind, loss.detach())
+            if learns:
+                loss = self.loss.learn(of_real.score, of_fake.score)
+                parameters = [p for p in cast(nn.Module, panel.members[name]).parameters() if p.requires_grad]
+                torch.autograd.backward(loss / parts, inputs=parameters)
+                if part == parts:
+                    self._sent.append(self.gradients.send(parameters))
+                _add(facts, "loss/critics", loss.detach())
+                facts[f"score/{name}/real"] = of_real.score.detach().mean()
+                facts[f"score/{name}/fake"] = of_fake.score.detach().mean()
+        given = torch.autograd.grad(prepared, root, gradient)[0] if judges else None
+        return Verdict(losses, given, facts)
+
+    def norm(self) -> Tensor:
+        """Wait for the gradients of what was heard, clip them, and give the norm that they had."""
+        for wait in self._sent:
+            wait()
+        self._sent.clear()
+        return clip_grad_norm_(self.panel.parameters(), self.clip)
+
+    def learn(self) -> None:
+        """Take a step of the optimiser."""
+        self.optimiser.step()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the gradients of what was heard."""
+        self._sent.clear()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def _drawn(self, step: int) -> list[str]:
+        names = list(cast(Panel, self.panel).members)
+        if self.members is None or self.members >= len(names):
+            return names
+        draw = np.random.default_rng([self.seed, 2, step])
+        return [names[place] for place in sorted(draw.choice(len(names), self.members, replace=False))]
+
+    def _opinions(self, member: Discriminator, real: Tensor, fake: Tensor, learns: bool) -> tuple[Opinion, Opinion]:
+        """Hear the real and the fake with one computation of the weights, and no graph that nobody needs."""
+        with cached(), nullcontext() if learns else frozen(cast(nn.Module, member)):
+            with torch.set_grad_enabled(learns):
+                of_real = member(real)
+            return of_real, member(fake)
+
+    def _told(self, of_real: Opinion, of_fake: Opinion, members: int) -> dict[str, Tensor]:
+        """Give a member's part of the generator's losses, scaled up for the members that do not speak."""
+        whole = len(cast(Panel, self.panel).members)
+        matching = self.matching.member(of_real.features, of_fake.features) * self.matching.share(whole)
+        told = {ADVERSARIAL: self.loss.judge(of_fake.score), FEATURE_MATCHING: matching}
+        return {kind: loss * (whole / members) for kind, loss in told.items()}
 
 
 @contextmanager
@@ -131,18 +193,23 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def refuse_non_finite(norm: Tensor, who: str) -> None:
-    """Stop before a bad gradient reaches the weights.
+def refuse_non_finite(norms: Mapping[str, Tensor]) -> None:
+    """Stop before a bad gradient reaches the weights: the one place of a step where the host waits for the device.
+
+    Args:
+        norms: of the gradients, by the name of who would learn.
 
     Raises:
-        NonFiniteError: the norm is NaN or infinite.
+        NonFiniteError: a norm is NaN or infinite.
     """
-    if not torch.isfinite(norm):
-        raise NonFiniteError(
-            f"the {who}' gradient is {norm.item()}: lower the learning rate, or look for bad examples; the last "
-            "checkpoint is untouched (to go on from it with a lower rate, start a new --folder with "
-            "--initialise.folder of this run)"
-        )
+    values = dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True))
+    for who, norm in values.items():
+        if not math.isfinite(norm):
+            raise NonFiniteError(
+                f"the {who}'s gradient is {norm}: lower the learning rate, or look for bad examples; the last "
+                "checkpoint is untouched (to go on from it with a lower rate, start a new --folder with "
+                "--initialise.folder of this run)"
+            )
 
 
 def _add(facts: dict[str, Tensor], name: str, value: Tensor) -> None:

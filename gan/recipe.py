@@ -77,6 +77,7 @@ class Adversary:
         judge_from: first step at which the generator hears them; between the two they learn alone.
         learn_every: the critics learn at every so-many-th step.
         clip: largest norm of the critics' gradient.
+        members: how many of the panel's members speak at a step, each drawn equally likely; null for all.
     """
 
     panel: nn.Module
@@ -87,6 +88,7 @@ class Adversary:
     judge_from: int = 0
     learn_every: int = 1
     clip: float = 100.0
+    members: int | None = None
 
     def learns(self, step: int) -> bool:
         """Whether the critics learn at this step."""
@@ -205,6 +207,8 @@ class Recipe:
             _at_least(1, self.adversary, "adversary.", "learn_every")
             _at_least(0, self.adversary, "adversary.", "learn_from", "judge_from")
             _positive(self.adversary, "adversary.", "clip")
+            if self.adversary.members is not None:
+                _at_least(1, self.adversary, "adversary.", "members")
         if self.initialise and not self.initialise.parts:
             raise ConfigError("initialise.parts names nothing: name generator, or leave initialise out")
         _check_rate(self.rate, self.steps)

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics, Example, Gradients, NonFiniteError, refuse_non_finite
+from gan.critics import (
+    ADVERSARIAL,
+    FEATURE_MATCHING,
+    Critics,
+    Gradients,
+    NonFiniteError,
+    Verdict,
+    refuse_non_finite,
+)
 from gan.losses import Term
 from gan.weighing import Weights, weigh, weights_at
 from generators.contract import Estimate, Generator, Learner, Pair
@@ -54,10 +62,9 @@ class Step:
     def __call__(self, pairs: Sequence[Pair], step: int) -> dict[str, Tensor]:
         """Take one step of the generator's and the critics' optimisers.
 
-        The critics judge first and learn then, from the same outputs: so the generator works once on each micro-batch
-        and its graph is gone before the critics learn. What learns by other means than gradients (see
-        generators.contract.Learner) does so once, after the optimiser. So a batch in parts is the same step as the
-        batch in one.
+        The critics judge and learn from the same outputs, heard once; then all weights are touched together. What
+        learns by other means than gradients (see generators.contract.Learner) does so once, after the optimiser. So a
+        batch in parts is the same step as the batch in one.
 
         Args:
             pairs: the micro-batches that make up one batch.
@@ -72,32 +79,44 @@ class Step:
         """
         weights = weights_at(self.weights, step)
         facts: dict[str, Tensor] = {}
-        examples: list[Example] = []
-        self.optimiser.zero_grad(set_to_none=True)
-        for number, pair in enumerate(pairs, start=1):
-            with self.gradients.held_back(self.generator, wait=number < len(pairs)):
-                estimate = self._estimate(pair)
-                losses = self._losses(estimate, step)
-                total = weigh(losses, weights, self._silent(step)) / len(pairs)
-                self.gradients.backward(total)
-            examples.append((estimate.target, estimate.output.detach()))
-            said = {f"loss/{name}": loss.detach() / len(pairs) for name, loss in losses.items()}
-            said |= {f"fact/{name}": fact.detach() / len(pairs) for name, fact in estimate.facts.items()}
-            said["loss/total"] = total.detach()
-            facts |= {name: facts.get(name, 0) + value for name, value in said.items()}
-        facts["norm/generator"] = self._learn()
-        if self.critics and self.timetable and self.timetable.learns(step):
-            facts |= self.critics.learn(examples)
-        return facts
+        for part, pair in enumerate(pairs, start=1):
+            with self.gradients.held_back(self.generator, wait=part < len(pairs)):
+                for name, value in self._take(pair, weights, step, part, len(pairs)).items():
+                    facts[name] = facts.get(name, 0) + value / len(pairs)
+        return facts | self._learn(step)
 
-    def _learn(self) -> Tensor:
-        """Have the generator learn, or forget where its gradient is bad; gives the gradient's norm."""
+    def _take(self, pair: Pair, weights: Mapping[str, float], step: int, part: int, parts: int) -> dict[str, Tensor]:
+        """Add a micro-batch to the gradients; gives what goes into the journal."""
+        estimate = self._estimate(pair)
+        losses = {name: cast(Term, term)(estimate) for name, term in self.terms.items()} | estimate.penalties
+        verdict = Verdict({}, None, {})
+        silent: tuple[str, ...] = ()
+        if self.critics and self.timetable:
+            judging = weights if self.timetable.judges(step) else None
+            silent = () if judging else (ADVERSARIAL, FEATURE_MATCHING)
+            learns = self.timetable.learns(step)
+            if judging or learns:
+                verdict = self.critics.hear(estimate.target, estimate.output, step, judging, learns, part, parts)
+        told = losses | verdict.losses
+        total = weigh(told, weights, silent)
+        gradient = None if verdict.gradient is None else verdict.gradient / parts
+        self.gradients.backward(total / parts, estimate.output, gradient)
+        said = {f"loss/{name}": loss.detach() for name, loss in told.items()}
+        said |= {f"fact/{name}": fact.detach() for name, fact in estimate.facts.items()}
+        return said | verdict.facts | {"loss/total": total.detach()}
+
+    def _learn(self, step: int) -> dict[str, Tensor]:
+        """Have everyone learn, or forget where a gradient is bad; gives the gradients' norms."""
         # Of a wrapped or compiled generator the modules are still these.
-        learners = [module for module in self.generator.modules() if isinstance(module, Learner)]
-        norm = clip_grad_norm_(self.generator.parameters(), self.clip)
+        learners: list[Learner] = [module for module in self.generator.modules() if isinstance(module, Learner)]
+        norms = {"generator": clip_grad_norm_(self.generator.parameters(), self.clip)}
+        if self.critics and self.timetable and self.timetable.learns(step):
+            learners.append(self.critics)
+            norms["critics"] = self.critics.norm()
         try:
-            refuse_non_finite(norm, "generator")
+            refuse_non_finite(norms)
         except NonFiniteError:
+            self.optimiser.zero_grad(set_to_none=True)
             for learner in learners:
                 learner.forget()
             raise
@@ -105,17 +124,7 @@ class Step:
         self.optimiser.zero_grad(set_to_none=True)
         for learner in learners:
             learner.learn()
-        return norm
-
-    def _losses(self, estimate: Estimate, step: int) -> dict[str, Tensor]:
-        losses = {name: cast(Term, term)(estimate) for name, term in self.terms.items()} | estimate.penalties
-        if self.critics and self.timetable and self.timetable.judges(step):
-            losses |= self.critics.judge(estimate.target, estimate.output)
-        return losses
-
-    def _silent(self, step: int) -> tuple[str, ...]:
-        judging = self.critics is None or self.timetable is None or self.timetable.judges(step)
-        return () if judging else (ADVERSARIAL, FEATURE_MATCHING)
+        return {f"norm/{who}": norm for who, norm in norms.items()}
 
     def _estimate(self, pair: Pair) -> Estimate:
         kind = pair.source.device.type

@@ -166,9 +166,10 @@ def test_a_launcher_that_asks_for_nothing_is_let_in(monkeypatch: pytest.MonkeyPa
 
 def test_accelerate_does_not_scale_gradients() -> None:
     weight = nn.Parameter(torch.ones(3))
-    Wires(Accelerator(gradient_accumulation_steps=4)).backward((2 * weight).sum())
+    wires = Wires(Accelerator(gradient_accumulation_steps=4))
+    wires.backward((2 * weight).sum(), 3 * weight, torch.tensor([0.0, 1.0, 2.0]))
     assert weight.grad is not None
-    assert weight.grad.tolist() == [2.0, 2.0, 2.0]
+    assert weight.grad.tolist() == [2.0, 5.0, 8.0]
 
 
 def test_a_run_goes_on_in_another_place_at_another_pace(four_steps: Path, pairs: Path, tmp_path: Path) -> None:

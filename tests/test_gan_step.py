@@ -1,5 +1,6 @@
 """The step: gradients that never cross, accumulation that equals one batch, two verbs, and numbers that go bad."""
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from discriminators.ensemble import Ensemble
 from discriminators.period import Period
 from discriminators.spectrogram import MultiBandSpectrogram
 from gan.adversarial import FeatureMatching, LeastSquares
-from gan.critics import Critics, NonFiniteError, frozen
+from gan.critics import Critics, NonFiniteError
 from gan.losses import L1, STFTDistance
 from gan.step import Step
 from gan.weighing import Ramp, WeightError, check_weights, weigh
@@ -36,11 +37,16 @@ class Filter(nn.Module):
 class OneProcess:
     """Gradients that stay where they are."""
 
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
+    def backward(self, loss: Tensor, output: Tensor, gradient: Tensor | None) -> None:
+        loss.backward(retain_graph=True)
+        if gradient is not None:
+            output.backward(gradient)
 
     def held_back(self, module: nn.Module, wait: bool) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def send(self, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
+        return lambda: None
 
 
 @dataclass
@@ -88,31 +94,15 @@ def weights_of(module: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
 
 
-def test_learning_leaves_the_generator_alone_and_judging_leaves_the_critics_alone() -> None:
-    step = make_step()
-    assert step.critics
-    real = pairs_of(1, 2)[0].target
-    fake = step.generator.layer(real)
-    step.critics.learn([(real, fake)])
-    assert all(p.grad is None for p in step.generator.parameters())
-    losses = step.critics.judge(real, fake)
-    (losses["adversarial"] + losses["feature_matching"]).backward()
-    assert all(p.grad is None for p in step.critics.bare.parameters())
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in step.generator.parameters())
-    assert all(p.requires_grad for p in step.critics.bare.parameters())
-
-
 def test_critics_learn_from_the_fake() -> None:
     # A fake term without a gradient was one of the ways in which a seed's critics collapsed.
-    step = make_step()
-    assert step.critics
-    real = torch.zeros(1, 1, 400, dtype=torch.float64)
-    other = deepcopy(step.critics)
-    draw = torch.Generator().manual_seed(5)
-    first, second = torch.randn(2, 1, 1, 400, generator=draw, dtype=torch.float64)
-    step.critics.learn([(real, first)])
-    other.learn([(real, second)])
-    assert not torch.equal(weights_of(step.critics.bare), weights_of(other.bare))
+    ends = []
+    for source in pairs_of(2, 1):
+        step = make_step()
+        assert step.critics
+        step([Pair(source.source, torch.zeros_like(source.source), 8000)], 0)
+        ends.append(weights_of(step.critics.panel))
+    assert not torch.equal(*ends)
 
 
 def test_the_critics_learn_to_tell_apart() -> None:
@@ -122,7 +112,8 @@ def test_the_critics_learn_to_tell_apart() -> None:
     real = torch.sin(2 * torch.pi * 500 * time).expand(4, 1, -1)
     fake = torch.sin(2 * torch.pi * 1500 * time).expand(4, 1, -1)
     step.critics.optimiser.param_groups[0]["lr"] = 1e-2
-    losses = [float(step.critics.learn([(real, fake)])["loss/critics"]) for _ in range(60)]
+    step.optimiser.param_groups[0]["lr"] = 0.0
+    losses = [float(step([Pair(fake, real, 8000)], number)["loss/critics"]) for number in range(60)]
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -139,17 +130,17 @@ def test_accumulation_equals_one_batch(micro: int) -> None:
             assert float(said[name]) == pytest.approx(float(said_in_parts[name]), rel=1e-9), name
     assert torch.allclose(weights_of(whole.generator), weights_of(parts.generator), rtol=1e-9, atol=1e-12)
     assert whole.critics and parts.critics
-    assert torch.allclose(weights_of(whole.critics.bare), weights_of(parts.critics.bare), rtol=1e-9, atol=1e-12)
+    assert torch.allclose(weights_of(whole.critics.panel), weights_of(parts.critics.panel), rtol=1e-9, atol=1e-12)
 
 
 def test_critics_learn_alone_then_judge() -> None:
     step = make_step(From(learn=1, judge=2))
     assert step.critics
-    start = weights_of(step.critics.bare)
+    start = weights_of(step.critics.panel)
     said = [step(pairs_of(1, 2, seed=n), n) for n in range(1)]
-    assert torch.equal(weights_of(step.critics.bare), start)
+    assert torch.equal(weights_of(step.critics.panel), start)
     said += [step(pairs_of(1, 2, seed=n), n) for n in (1, 2)]
-    assert not torch.equal(weights_of(step.critics.bare), start)
+    assert not torch.equal(weights_of(step.critics.panel), start)
     assert ["loss/critics" in s for s in said] == [False, True, True]
     assert ["loss/adversarial" in s for s in said] == [False, False, True]
 
@@ -160,18 +151,31 @@ def test_total_is_the_weighed_sum() -> None:
     assert float(said["fact/level"]) > 0
 
 
-def test_a_bad_gradient_stops_before_the_weights() -> None:
-    step = make_step()
+@pytest.mark.parametrize("where", ["source", "target"])
+def test_a_bad_gradient_stops_before_any_weight(where: str) -> None:
+    step, other = make_step(), make_step()
     assert step.critics
-    before = weights_of(step.generator), weights_of(step.critics.bare)
+    before = weights_of(step.generator), weights_of(step.critics.panel)
     pair = pairs_of(1, 2)[0]
-    pair.source[0, 0, 10] = float("nan")
+    getattr(pair, where)[0, 0, 10] = float("nan")
     with pytest.raises(NonFiniteError, match="generator"):
         step([pair], 0)
-    with pytest.raises(NonFiniteError, match="critics"):
-        step.critics.learn([(pair.target, pair.source)])
     assert torch.equal(weights_of(step.generator), before[0])
-    assert torch.equal(weights_of(step.critics.bare), before[1])
+    assert torch.equal(weights_of(step.critics.panel), before[1])
+    for one in (step, other):
+        one(pairs_of(1, 2), 1)
+    assert torch.equal(weights_of(step.generator), weights_of(other.generator)), "nothing of it is left"
+    assert torch.equal(weights_of(step.critics.panel), weights_of(other.critics.panel))
+
+
+def test_a_bad_gradient_of_the_critics_stops_the_generator_too() -> None:
+    step = make_step()
+    assert step.critics
+    before = weights_of(step.generator)
+    step.critics.panel.members["p2"].last.bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NonFiniteError, match="critics"):
+        step(pairs_of(1, 2), 0)
+    assert torch.equal(weights_of(step.generator), before)
 
 
 def test_the_generator_works_once_on_each_micro_batch() -> None:
@@ -185,33 +189,30 @@ def test_the_generator_works_once_on_each_micro_batch() -> None:
 def test_the_critics_judge_before_they_learn() -> None:
     step, pair = make_step(), pairs_of(1, 2)[0]
     assert step.critics
-    judged = step.critics.judge(pair.target, step.generator(pair).output.detach())
+    judged = step.critics.hear(pair.target, step.generator(pair).output, 0, WEIGHTS, learns=False).losses
     said = step([pair], 0)
     for name in ("adversarial", "feature_matching"):
         assert float(said[f"loss/{name}"]) == pytest.approx(float(judged[name]), rel=1e-12)
 
 
-def test_verdicts_are_summed_over_the_members() -> None:
+def test_the_generator_follows_all_its_losses() -> None:
+    """One step down the gradient of the plain sum of all losses."""
     step, pair = make_step(), pairs_of(1, 2)[0]
     assert step.critics
-    said = step.critics.judge(pair.target, pair.source)["adversarial"].detach()
-    scores = [opinion.score.detach() for opinion in step.critics.bare(pair.source).values()]
-    assert len(scores) == 2
-    assert float(said) == pytest.approx(sum(float((score - 1).square().mean()) for score in scores), rel=1e-9)
-
-
-def test_the_critics_gradient_is_clipped() -> None:
-    moved = []
-    for clip in (1e-9, 100.0):
-        critics = make_step().critics
-        assert critics
-        critics.optimiser = torch.optim.SGD(critics.bare.parameters(), lr=1.0)
-        critics.clip = clip
-        start = weights_of(critics.bare)
-        pair = pairs_of(1, 2)[0]
-        critics.learn([(pair.target, pair.source)])
-        moved.append(float((weights_of(critics.bare) - start).norm()))
-    assert moved[0] <= 1.01e-9 < moved[1]
+    step.optimiser = torch.optim.SGD(step.generator.parameters(), lr=1.0)
+    step.clip = float("inf")
+    twin = deepcopy(step.generator)
+    panel = deepcopy(step.critics.panel)
+    start = weights_of(step.generator)
+    estimate = twin(pair)
+    of_real, of_fake = panel(pair.target), panel(estimate.output)
+    losses = {name: term(estimate) for name, term in step.terms.items()} | estimate.penalties
+    losses["adversarial"] = torch.stack([LeastSquares().judge(o.score) for o in of_fake.values()]).sum()
+    losses["feature_matching"] = FeatureMatching()(of_real, of_fake)
+    weigh(losses, WEIGHTS).backward()
+    wanted = torch.cat([parameter.grad.flatten() for parameter in twin.parameters()])
+    step([pair], 0)
+    assert (start - weights_of(step.generator) - wanted).abs().max() < 1e-10 * wanted.abs().max()
 
 
 def test_a_step_goes_up_the_ramp() -> None:
@@ -233,9 +234,9 @@ def test_half_precision_ends_at_the_generator() -> None:
     step = make_step(precision=torch.bfloat16)
     assert step.critics
     step.generator.float()
-    step.critics.bare.float()
+    step.critics.panel.float()
     step.generator.layer.register_forward_hook(lambda _, __, output: seen.update(layer=output.dtype))
-    step.critics.bare.register_forward_hook(lambda _, given, __: seen.update(critics=given[0].dtype))
+    step.critics.panel.members["p2"].register_forward_hook(lambda _, given, __: seen.update(critics=given[0].dtype))
     step.terms["waveform"].register_forward_hook(lambda _, given, __: seen.update(term=given[0].output.dtype))
     step.terms["stft"].float()
     (pair,) = pairs_of(1, 2)
@@ -264,12 +265,3 @@ def test_a_loss_without_a_weight_and_a_weight_without_a_loss_are_errors() -> Non
     assert float(weigh({"a": one}, {"a": 1.0, "b": 1.0}, silent=("b",))) == 1.0
     with pytest.raises(WeightError, match="'adversarial'"):
         check_weights({"mel": 1.0}, ["mel"], ["adversarial"])
-
-
-def test_frozen_gives_back_what_it_took() -> None:
-    layer = nn.Linear(2, 2)
-    layer.bias.requires_grad_(False)
-    with frozen(layer):
-        assert not any(p.requires_grad for p in layer.parameters())
-    assert layer.weight.requires_grad
-    assert not layer.bias.requires_grad
