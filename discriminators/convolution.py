@@ -1,6 +1,6 @@
 """What the discriminators share: folding, padding, and a stack of convolutions that keeps every hidden map."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,10 +25,11 @@ def normed(layer: nn.Module, weight_norm: bool) -> nn.Module:
     return parametrizations.weight_norm(layer) if weight_norm else layer
 
 
-def listen(layers: Iterable[nn.Module], hidden: Tensor, slope: float) -> list[Tensor]:
+def listen(layers: Iterable[Callable[[Tensor], Tensor]], hidden: Tensor, slope: float) -> list[Tensor]:
     """Run convolutions with a leaky ReLU after each; give every layer's output, first layer first."""
     maps = []
     for layer in layers:
-        hidden = F.leaky_relu(layer(hidden), slope)
+        # In place: no one needs what was before, and a map's memory is saved.
+        hidden = F.leaky_relu(layer(hidden), slope, inplace=True)
         maps.append(hidden)
     return maps

@@ -14,12 +14,16 @@ sample and an input sample that it depends on.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 Upsample = Literal["nearest", "transposed"]
+
+
+SMALLEST = 1e-9
 
 
 class Snake(nn.Module):
@@ -31,7 +35,41 @@ class Snake(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Bend every channel."""
-        return hidden + torch.sin(self.alpha * hidden).square() / (self.alpha + 1e-9)
+        if torch.compiler.is_compiling():  # it fuses the formula and its way back by itself
+            return hidden + torch.sin(self.alpha * hidden).square() / (self.alpha + SMALLEST)
+        bent: Tensor = _Bend.apply(hidden, self.alpha)  # type: ignore[no-untyped-call]
+        return bent
+
+
+class _Bend(torch.autograd.Function):
+    """Snake, which keeps its input alone for the way back: written out, torch would keep four maps of that size.
+
+    With s = sin(2 a x) and c = cos(2 a x): sin(a x)^2 = (1 - c) / 2, its slope along x is a s, and along a x s.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, alpha: Tensor) -> Tensor:
+        """Bend [batch, channels, samples] by [1, channels, 1]."""
+        ctx.save_for_backward(hidden, alpha)
+        return (alpha * hidden).sin_().square_().div_(alpha + SMALLEST).add_(hidden)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Give the gradients of both."""
+        hidden, alpha = ctx.saved_tensors
+        part = 1 / (alpha + SMALLEST)
+        phase = (2 * alpha) * hidden
+        of_alpha = None
+        if ctx.needs_input_grad[1]:
+            # The sums over a channel of g x s and of g (1 - c): the rest of the formula is the channel's own.
+            along = (gradient * hidden).mul_(phase.sin()).sum(dim=(0, 2), keepdim=True)
+            across = phase.cos().neg_().add_(1).mul_(gradient).sum(dim=(0, 2), keepdim=True)
+            of_alpha = (part * along - part.square() * across / 2).to(alpha.dtype)
+        of_hidden = None
+        if ctx.needs_input_grad[0]:
+            of_hidden = phase.sin_().mul_(alpha * part).add_(1).mul_(gradient).to(hidden.dtype)
+        return of_hidden, of_alpha
 
 
 class ResidualUnit(nn.Module):
