@@ -130,16 +130,22 @@ class Critics:
                 for kind, loss in told.items():
                     _add(losses, kind, loss.detach())
             if learns:
-                loss = self.loss.learn(of_real.score, of_fake.score)
-                parameters = [p for p in cast(nn.Module, panel.members[name]).parameters() if p.requires_grad]
-                torch.autograd.backward(loss / parts, inputs=parameters)
-                if part == parts:
-                    self._sent.append(self.gradients.send(parameters))
-                _add(facts, "loss/critics", loss.detach())
-                facts[f"score/{name}/real"] = of_real.score.detach().mean()
-                facts[f"score/{name}/fake"] = of_fake.score.detach().mean()
+                for fact, value in self._teach(name, of_real, of_fake, part, parts).items():
+                    _add(facts, fact, value)
         given = torch.autograd.grad(prepared, root, gradient)[0] if judges else None
         return Verdict(losses, given, facts)
+
+    def _teach(self, name: str, of_real: Opinion, of_fake: Opinion, part: int, parts: int) -> dict[str, Tensor]:
+        """Add to the gradients of a member's weights, and send them with the last part; gives what it says."""
+        member = cast(nn.Module, cast(Panel, self.panel).members[name])
+        parameters = [parameter for parameter in member.parameters() if parameter.requires_grad]
+        loss = self.loss.learn(of_real.score, of_fake.score)
+        torch.autograd.backward(loss / parts, inputs=parameters)
+        if part == parts:
+            self._sent.append(self.gradients.send(parameters))
+        scores = {"real": of_real.score, "fake": of_fake.score}
+        said = {f"score/{name}/{side}": score.detach().mean() for side, score in scores.items()}
+        return said | {"loss/critics": loss.detach()}
 
     def norm(self) -> Tensor:
         """Wait for the gradients of what was heard, clip them, and give the norm that they had."""
