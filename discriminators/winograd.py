@@ -62,6 +62,7 @@ class _Spread(torch.autograd.Function):
 
 
 @lru_cache
+@torch.inference_mode(False)  # what is kept serves those who train, whoever asks first
 def transforms(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Give the matrices of the input, [8, 8], of the weight, [8, 5], and of the output, [4, 8].
 

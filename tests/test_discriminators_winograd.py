@@ -64,3 +64,12 @@ def test_a_period_judges_the_same_by_it(weight_norm: bool) -> None:
     plain.append(F.leaky_relu(wide.layers[-1](plain[0]), 0.1))
     assert torch.allclose(opinion.features[-1], plain[1], rtol=0, atol=1e-12)
     assert opinion.features[-1].shape == plain[1].shape
+
+
+def test_who_only_listens_first_does_not_keep_others_from_learning() -> None:
+    transforms.cache_clear()
+    period, waveform = Period(2, channels=ENOUGH // 32), torch.randn(1, 1, 500)
+    with torch.inference_mode():
+        period(waveform)
+    period(waveform).score.sum().backward()
+    assert all(parameter.grad is not None for parameter in period.parameters())
