@@ -31,7 +31,7 @@ class Panel(Protocol):
     """Several named discriminators that judge the same waveform.
 
     Attributes:
-        members: by name; each judges what `prepared` gives.
+        members: by name; each judges what `prepared` gives. What learns belongs to a member.
     """
 
     @property

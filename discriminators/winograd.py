@@ -7,10 +7,13 @@ are multiplied, which over all channels is one matrix product (Lavin and Gray 20
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+Rows = list[list[float]]
 
 TAPS, OUTPUTS = 5, 4
 TILE = TAPS + OUTPUTS - 1
@@ -61,32 +64,27 @@ class _Spread(torch.autograd.Function):
         return (gradient.reshape(TILE, -1).T @ of_weight).view(ctx.shape), None
 
 
-@lru_cache
-@torch.inference_mode(False)  # what is kept serves those who train, whoever asks first
 def transforms(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the matrices of the input, [8, 8], of the weight, [8, 5], and of the output, [4, 8]."""
+    # Numbers are kept and tensors made anew: one made in inference mode, or by a tracer, is of no use to training.
+    of_input, of_weight, of_output = (torch.tensor(rows, dtype=dtype, device=device) for rows in _numbers())
+    return of_input, of_weight, of_output
+
+
+@lru_cache
+def _numbers() -> tuple[Rows, Rows, Rows]:
     """Give the matrices of the input, [8, 8], of the weight, [8, 5], and of the output, [4, 8].
 
     Evaluation at the points for the weight and (transposed) for the output, interpolation (transposed) for the input:
     its rows are the coefficients of the polynomials that are zero at all points but one.
     """
-    points = torch.tensor(POINTS, dtype=torch.float64)
-    powers = points[:, None] ** torch.arange(TILE, dtype=torch.float64)
-    of_input = torch.zeros(TILE, TILE, dtype=torch.float64)
-    of_weight = torch.zeros(TILE, TAPS, dtype=torch.float64)
-    of_output = torch.zeros(OUTPUTS, TILE, dtype=torch.float64)
+    of_input, of_weight, of_output = np.zeros((TILE, TILE)), np.zeros((TILE, TAPS)), np.zeros((OUTPUTS, TILE))
     for row in range(TILE):
         others = [point for number, point in enumerate(POINTS) if number != row]
-        of_input[row, : len(others) + 1] = _polynomial(others)
+        of_input[row, : len(others) + 1] = np.polynomial.polynomial.polyfromroots(others)
         if row < len(POINTS):
-            of_weight[row] = powers[row, :TAPS] / torch.prod(points[row] - torch.tensor(others, dtype=torch.float64))
-            of_output[:, row] = powers[row, :OUTPUTS]
+            apart = np.prod([POINTS[row] - other for other in others])
+            of_weight[row] = POINTS[row] ** np.arange(TAPS) / apart
+            of_output[:, row] = POINTS[row] ** np.arange(OUTPUTS)
     of_weight[-1, -1] = of_output[-1, -1] = 1
-    return tuple(matrix.to(device, dtype) for matrix in (of_input, of_weight, of_output))  # type: ignore[return-value]
-
-
-def _polynomial(roots: list[float]) -> Tensor:
-    """Give the coefficients of the product of (x - root), the constant first."""
-    coefficients = torch.ones(1, dtype=torch.float64)
-    for root in roots:
-        coefficients = F.pad(coefficients, (1, 0)) - root * F.pad(coefficients, (0, 1))
-    return coefficients
+    return of_input.tolist(), of_weight.tolist(), of_output.tolist()

@@ -35,7 +35,7 @@ class Wires:
 
         By torch alone: Accelerate's own would divide by an accumulation that it was told of elsewhere.
         """
-        roots: list[tuple[Tensor, Tensor | None]] = [(loss, None)] if loss.requires_grad else []
+        roots: list[tuple[Tensor, Tensor | None]] = [(loss, None)] if loss.requires_grad or gradient is None else []
         if gradient is not None:
             roots.append((output, gradient))
         tensors, given = zip(*roots, strict=True)

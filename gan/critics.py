@@ -122,27 +122,48 @@ class Critics:
         facts: dict[str, Tensor] = {}
         names = self._drawn(step)
         for name in names:
-            of_real, of_fake = self._opinions(panel.members[name], wanted, heard, learns)
-            if weights is not None:
-                told = self._told(of_real, of_fake, len(names))
-                weighed = torch.stack([weights[kind] * loss for kind, loss in told.items()]).sum()
-                gradient += torch.autograd.grad(weighed, heard, retain_graph=learns)[0]
-                for kind, loss in told.items():
-                    _add(losses, kind, loss.detach())
-            if learns:
-                for fact, value in self._teach(name, of_real, of_fake, part, parts).items():
-                    _add(facts, fact, value)
-        given = torch.autograd.grad(prepared, root, gradient)[0] if judges else None
-        return Verdict(losses, given, facts)
+            # In a method of its own: with its locals a member's maps are gone before the next member's.
+            told, given = self._hear_one(name, wanted, heard, weights, learns, len(names), part, parts)
+            for kind, value in told.items():
+                _add(losses if kind in (ADVERSARIAL, FEATURE_MATCHING) else facts, kind, value)
+            if given is not None:
+                gradient += given
+        of_fake = torch.autograd.grad(prepared, root, gradient)[0] if judges else None
+        return Verdict(losses, of_fake, facts)
+
+    def _hear_one(
+        self,
+        name: str,
+        real: Tensor,
+        fake: Tensor,
+        weights: Mapping[str, float] | None,
+        learns: bool,
+        members: int,
+        part: int,
+        parts: int,
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Hear one member: gives the losses and facts, and the gradient of the fake if it judges."""
+        of_real, of_fake = self._opinions(cast(Panel, self.panel).members[name], real, fake, learns)
+        said: dict[str, Tensor] = {}
+        gradient = None
+        if weights is not None:
+            told = self._told(of_real, of_fake, members)
+            weighed = torch.stack([weights[kind] * loss for kind, loss in told.items()]).sum()
+            (gradient,) = torch.autograd.grad(weighed, fake, retain_graph=learns)
+            said |= {kind: loss.detach() for kind, loss in told.items()}
+        if learns:
+            said |= self._teach(name, of_real, of_fake, part, parts)
+        return said, gradient
 
     def _teach(self, name: str, of_real: Opinion, of_fake: Opinion, part: int, parts: int) -> dict[str, Tensor]:
         """Add to the gradients of a member's weights, and send them with the last part; gives what it says."""
         member = cast(nn.Module, cast(Panel, self.panel).members[name])
         parameters = [parameter for parameter in member.parameters() if parameter.requires_grad]
         loss = self.loss.learn(of_real.score, of_fake.score)
-        torch.autograd.backward(loss / parts, inputs=parameters)
-        if part == parts:
-            self._sent.append(self.gradients.send(parameters))
+        if parameters:  # a member may be frozen
+            torch.autograd.backward(loss / parts, inputs=parameters)
+            if part == parts:
+                self._sent.append(self.gradients.send(parameters))
         scores = {"real": of_real.score, "fake": of_fake.score}
         said = {f"score/{name}/{side}": score.detach().mean() for side, score in scores.items()}
         return said | {"loss/critics": loss.detach()}

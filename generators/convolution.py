@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 Upsample = Literal["nearest", "transposed"]
 
@@ -44,7 +43,7 @@ class Snake(nn.Module):
 class _Bend(torch.autograd.Function):
     """Snake, which keeps its input alone for the way back: written out, torch would keep four maps of that size.
 
-    With s = sin(2 a x) and c = cos(2 a x): sin(a x)^2 = (1 - c) / 2, its slope along x is a s, and along a x s.
+    Its slope along x is 1 + sin(2 a x), and along a it is x sin(2 a x) / a - (sin(a x) / a)^2.
     """
 
     @staticmethod
@@ -54,21 +53,19 @@ class _Bend(torch.autograd.Function):
         return (alpha * hidden).sin_().square_().div_(alpha + SMALLEST).add_(hidden)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Give the gradients of both."""
+        """Give the gradients of both; nothing in place, so that they have gradients themselves."""
         hidden, alpha = ctx.saved_tensors
         part = 1 / (alpha + SMALLEST)
-        phase = (2 * alpha) * hidden
-        of_alpha = None
-        if ctx.needs_input_grad[1]:
-            # The sums over a channel of g x s and of g (1 - c): the rest of the formula is the channel's own.
-            along = (gradient * hidden).mul_(phase.sin()).sum(dim=(0, 2), keepdim=True)
-            across = phase.cos().neg_().add_(1).mul_(gradient).sum(dim=(0, 2), keepdim=True)
-            of_alpha = (part * along - part.square() * across / 2).to(alpha.dtype)
-        of_hidden = None
+        steep = gradient * torch.sin(2 * alpha * hidden)
+        of_hidden = of_alpha = None
         if ctx.needs_input_grad[0]:
-            of_hidden = phase.sin_().mul_(alpha * part).add_(1).mul_(gradient).to(hidden.dtype)
+            of_hidden = (gradient + steep * (alpha * part)).to(hidden.dtype)
+        if ctx.needs_input_grad[1]:
+            # The square of the sine itself: 1 - cos(2 a x), its double, would lose all digits where a is small.
+            bent = gradient * torch.sin(alpha * hidden).square()
+            along, across = (one.sum(dim=(0, 2), keepdim=True) for one in (steep * hidden, bent))
+            of_alpha = (part * along - part.square() * across).to(alpha.dtype)
         return of_hidden, of_alpha
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discriminators.period import ENOUGH, Period
-from discriminators.winograd import convolve, transforms
+from discriminators.winograd import _numbers, convolve, transforms
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,9 +67,19 @@ def test_a_period_judges_the_same_by_it(weight_norm: bool) -> None:
 
 
 def test_who_only_listens_first_does_not_keep_others_from_learning() -> None:
-    transforms.cache_clear()
+    _numbers.cache_clear()
     period, waveform = Period(2, channels=ENOUGH // 32), torch.randn(1, 1, 500)
     with torch.inference_mode():
         period(waveform)
     period(waveform).score.sum().backward()
     assert all(parameter.grad is not None for parameter in period.parameters())
+
+
+def test_half_precision_is_left_to_torch() -> None:
+    period, waveform = Period(2, channels=ENOUGH // 32), torch.randn(1, 1, 500)
+    half = period.to(torch.bfloat16)(waveform.bfloat16())
+    assert half.score.dtype == torch.bfloat16
+    used = []
+    period.layers[-1].register_forward_hook(lambda *_: used.append(1))
+    period(waveform.bfloat16())
+    assert used

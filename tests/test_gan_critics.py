@@ -1,5 +1,6 @@
 """The critics: one hearing gives the gradients that the plain form gives, and drawn members speak for all."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from discriminators.contract import Opinion
 from discriminators.ensemble import Ensemble
 from discriminators.period import Period
 from discriminators.scale import WaveformScale
@@ -24,6 +26,23 @@ class OneProcess:
     def send(self, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
         assert all(parameter.grad is not None for parameter in parameters)
         return lambda: None
+
+
+class Doubling:
+    """Gradients that come back from elsewhere, doubled, once they are waited for."""
+
+    def __init__(self) -> None:
+        self.sent, self.waited = 0, 0
+
+    def send(self, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
+        self.sent += 1
+
+        def wait() -> None:
+            self.waited += 1
+            for parameter in parameters:
+                parameter.grad.mul_(2)
+
+        return wait
 
 
 def make(loss: AdversarialLoss | None = None, relative: bool = False, members: int | None = None) -> Critics:
@@ -194,3 +213,82 @@ def test_frozen_gives_back_what_it_took() -> None:
         assert not any(p.requires_grad for p in layer.parameters())
     assert layer.weight.requires_grad
     assert not layer.bias.requires_grad
+
+
+def test_gradients_are_sent_with_the_last_part_and_waited_for() -> None:
+    critics, alone = make(), make()
+    wires = critics.gradients = Doubling()
+    real, fake = waves(batch=4)
+    for part in (1, 2):
+        half = slice(2 * part - 2, 2 * part)
+        for one in (critics, alone):
+            one.hear(real[half], fake[half], 0, None, learns=True, part=part, parts=2)
+        assert (wires.sent, wires.waited) == (4 * (part - 1), 0)
+    assert critics.norm() == 2 * alone.norm()
+    assert wires.waited == 4
+    critics.hear(real, fake, 1, None, learns=True)
+    critics.forget()
+    critics.norm()
+    assert wires.waited == 4, "what was forgotten is not waited for"
+
+
+def test_a_members_maps_are_gone_before_the_next_one_hears() -> None:
+    critics = make()
+    alive: list[weakref.ref[Tensor]] = []
+
+    def look(*_: object) -> None:
+        assert not [map_ for map_ in alive if map_() is not None]
+
+    def keep(_: nn.Module, __: object, opinion: Opinion) -> None:
+        alive.extend(weakref.ref(map_) for map_ in opinion.features)
+
+    first, *_, last = critics.panel.members.values()
+    first.register_forward_hook(keep)
+    last.register_forward_pre_hook(look)
+    for weights, learns in ((WEIGHTS, True), (WEIGHTS, False), (None, True)):
+        critics.hear(*waves(), 0, weights, learns)
+        assert alive
+        alive.clear()
+
+
+def test_no_graph_that_nobody_needs() -> None:
+    critics = make()
+    heard: list[tuple[bool, bool, bool]] = []
+
+    def note(member: nn.Module, _: object, opinion: Opinion) -> None:
+        weights = any(parameter.requires_grad for parameter in member.parameters())
+        heard.append((opinion.score.requires_grad, weights, torch.is_grad_enabled()))
+
+    critics.panel.members["p3"].register_forward_hook(note)
+    critics.hear(*waves(), 0, WEIGHTS, learns=False)
+    assert heard == [(False, False, False), (True, False, True)], "judging alone: of the fake, with weights that rest"
+    heard.clear()
+    critics.hear(*waves(), 0, None, learns=True)
+    assert heard == [(True, True, True)] * 2
+
+
+def test_weights_are_computed_once() -> None:
+    critics = make()
+    computed = []
+    norm = critics.panel.members["p2"].layers[0].parametrizations.weight[0]
+    norm.register_forward_hook(lambda *_: computed.append(1))
+    critics.hear(*waves(), 0, WEIGHTS, learns=True)
+    assert len(computed) == 1
+
+
+def test_a_frozen_member_judges_and_does_not_learn() -> None:
+    critics = make()
+    member = critics.panel.members["s"].requires_grad_(False)
+    verdict = critics.hear(*waves(), 0, WEIGHTS, learns=True)
+    assert verdict.gradient is not None
+    assert all(parameter.grad is None for parameter in member.parameters())
+    assert "score/s/real" in verdict.facts
+
+
+def test_the_draw_follows_the_seed() -> None:
+    draws = []
+    for seed in (0, 1):
+        critics = make(members=1)
+        critics.seed = seed
+        draws.append([critics._drawn(step)[0] for step in range(20)])
+    assert draws[0] != draws[1]

@@ -42,6 +42,27 @@ def test_small_differences_agree() -> None:
     assert torch.autograd.gradcheck(lambda x, a: type(snake).forward(_with(snake, a), x), (hidden, snake.alpha))
 
 
+def test_small_alphas_keep_their_gradient_in_single_precision() -> None:
+    torch.manual_seed(0)
+    hidden, weights = torch.randn(4, 1, 8192), torch.randn(4, 1, 8192)
+    for alpha in (1e-1, 1e-2, 1e-3, -1e-3, 1e-4, 1e-5):
+        found = []
+        for dtype in (torch.float32, torch.float64):
+            snake = Snake(1).to(dtype)
+            with torch.no_grad():
+                snake.alpha.fill_(alpha)
+            (snake(hidden.to(dtype)) * weights).sum().backward()
+            found.append(float(snake.alpha.grad))
+        assert found[0] == pytest.approx(found[1], rel=1e-4), alpha
+
+
+def test_the_gradient_has_a_gradient() -> None:
+    hidden, snake = maps()
+    with torch.no_grad():
+        snake.alpha.clamp_(0.2)
+    assert torch.autograd.gradgradcheck(lambda x, a: type(snake).forward(_with(snake, a), x), (hidden, snake.alpha))
+
+
 def _with(snake: Snake, alpha: Tensor) -> Any:
     class Holder:
         pass

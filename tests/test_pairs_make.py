@@ -16,7 +16,7 @@ import soundfile
 
 from gan.audio import read, write
 from gan.data.manifest import ManifestError, PairRecord, read_manifest, write_manifest
-from gan.pairs.make import PairError, PairSettings, make_pairs
+from gan.pairs.make import PairError, PairSettings, _largest_first, make_pairs
 from gan.pairs.recording import HIGHEST
 
 CLIPS = Path(__file__).parents[1] / "demo/clips"
@@ -243,9 +243,19 @@ def test_a_full_disk_stops_the_run_and_a_later_one_goes_on(voices: Path) -> None
     assert contents(voices.parent / "pairs") == contents(voices.parent / "straight")
 
 
-def test_making_pairs_needs_no_torch() -> None:
-    call = "import sys, gan.pairs.make; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True).stdout == "False\n"
+def test_making_pairs_needs_no_torch(voices: Path) -> None:
+    call = (
+        "import sys\nfrom pathlib import Path\nfrom gan.pairs.make import *\n"
+        f"print(make_pairs({quick(voices)!r}).made, 'torch' in sys.modules)"
+    ).replace("PosixPath", "Path")
+    told = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True).stdout
+    assert told == "6 False\n"
+
+
+def test_the_largest_recordings_come_first_and_one_that_is_gone_last(tmp_path: Path) -> None:
+    for name, size in (("a.wav", 10), ("b.wav", 30), ("c.wav", 20)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert _largest_first(["a.wav", "b.wav", "c.wav", "gone.wav"], tmp_path) == ["b.wav", "c.wav", "a.wav", "gone.wav"]
 
 
 def test_a_damaged_manifest_is_named_with_its_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The two procedures: which band survives, and what is the same on both sides."""
 
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan.audio import Waveform, read
-from gan.pairs.check import check_pair, clipped_share, envelope_lag, objection
+from gan.pairs.check import Side, check_pair, check_sides, clipped_share, envelope_lag, objection
 from gan.pairs.procedure import limit, narrow, one_way, oversampling, surviving_band, there_and_back, widen
 from gan.pairs.shifters import Signalsmith
 
@@ -99,6 +100,33 @@ def test_real_speech_passes_every_check(speech: Waveform, semitones: float) -> N
         assert abs(checks["lag_ms"]) < 3
         assert abs(checks["cents"]) < 10
         assert checks["voiced"] > 50
+
+
+def test_a_side_that_is_measured_again_says_the_same(speech: Waveform) -> None:
+    target = np.concatenate([speech, speech[:, ::-1]])
+    high, late = np.repeat(one_way(speech, RATE, 4.0, Signalsmith())[0], 2, axis=0), np.roll(target, 480, axis=1)
+    known = Side(target, RATE)
+    for source, semitones in (
+        (high, 4.0),
+        (late, 0.0),
+        (target, 0.0),
+        (late[:, 5000:], 0.0),
+        (late, -3.0),
+        (high, 4.0),
+    ):
+        assert check_sides(Side(source, RATE), known, semitones) == check_pair(source, target, RATE, semitones)
+    assert known.pitch(0, 60.0, 800.0, 48000) is known.pitch(0, 60.0, 800.0, 48000)
+
+
+def test_a_shifter_that_writes_into_its_input_spoils_no_other_shift(noise: Waveform) -> None:
+    def spoil(waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
+        waveform *= 0.5
+        return waveform
+
+    wide = cache(partial(widen, noise))
+    first, second = (there_and_back(noise, RATE, semitones, spoil, wide) for semitones in (3.0, -3.0))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, there_and_back(noise, RATE, 3.0, spoil))
 
 
 @pytest.mark.parametrize("lag", [-0.03, -0.0061, 0.0, 0.0024, 0.02])
