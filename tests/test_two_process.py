@@ -13,12 +13,13 @@ HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "tiny" / "stage3.yaml"
 
 
-def run(out: Path, processes: int, pairs: Path, accumulate: int, steps: int = 3) -> dict[str, torch.Tensor]:
+def run(out: Path, processes: int, pairs: Path, accumulate: int, *more: str, steps: int = 3) -> dict[str, torch.Tensor]:
     """Run the steps; a gloo teardown that aborts after the result was written is no failure of ours, once."""
     recipe = [
         *("--config", str(RECIPE), "--folder", "unused", "--data.pairs", str(pairs), "--initialise", "null"),
         *("--data.batch", "4", "--data.crop", "0.1", "--data.accumulate", str(accumulate)),
         *("--generator.init_args.width", "8", "--generator.init_args.layers", "1", "--adversary.judge_from", "1"),
+        *more,
     ]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     script = [str(HERE / "two_process" / "steps.py"), str(out), str(processes), str(steps), *recipe]
@@ -42,3 +43,17 @@ def test_two_processes_equal_one(accumulate: int, pairs: Path, tmp_path: Path) -
     assert len(moved) > 0.9 * len(one)
     worst = max(float((one[name] - two[name]).abs().max()) for name in one)
     assert worst < 1e-12
+
+
+@pytest.mark.slow
+def test_drawn_members_that_learn_now_and_then_are_the_same_on_two(pairs: Path, tmp_path: Path) -> None:
+    more = ("--adversary.members", "1", "--adversary.learn_every", "2")
+    start = run(tmp_path / "start", 1, pairs, 1, *more, steps=0)
+    one = run(tmp_path / "one", 1, pairs, 1, *more, steps=1)
+    two = run(tmp_path / "two", 2, pairs, 2, *more, steps=1)
+    moved = {name.split(".")[2] for name in one if name.startswith("critics") and not one[name].equal(start[name])}
+    assert len(moved) == 1, "of three members one is drawn"
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-12
+    further = (run(tmp_path / f"{n}", n, pairs, 1, *more, steps=4) for n in (1, 2))
+    one, two = further
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-12
