@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from features.pitch import track_pitch
+from features.pitch import Pitch, track_pitch
 from gan.audio import Waveform
 
 HOP = 0.002
@@ -32,6 +32,36 @@ ALIKE = -60.0
 """Two channels of which the difference is so many dB softer than the sum are one channel twice."""
 
 
+class Side:
+    """One side of a pair, and what was measured of it: pairs that share a target measure it once.
+
+    Args:
+        waveform: [channels, samples].
+        sample_rate: in Hz.
+    """
+
+    def __init__(self, waveform: Waveform, sample_rate: int) -> None:
+        self.waveform, self.sample_rate = waveform, sample_rate
+        self.peaks = [_peak(channel) for channel in waveform]
+        self._pitches: dict[tuple[int, float, float, int], Pitch] = {}
+        self._envelopes: dict[tuple[int, bytes], NDArray[np.float64]] = {}
+
+    def pitch(self, channel: int, fmin: float, fmax: float, samples: int) -> Pitch:
+        """Follow the pitch of a channel, Hz, over so many samples from its start."""
+        key = (channel, fmin, fmax, samples)
+        if key not in self._pitches:
+            waveform = self.waveform[channel, :samples]
+            self._pitches[key] = track_pitch(waveform, self.sample_rate, fmin=fmin, fmax=fmax)
+        return self._pitches[key]
+
+    def envelopes(self, channel: int, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the levels of a channel in bands between these edges, Hz; see `_envelopes`."""
+        key = (channel, edges.tobytes())
+        if key not in self._envelopes:
+            self._envelopes[key] = _envelopes(self.waveform[channel], self.sample_rate, edges)
+        return self._envelopes[key]
+
+
 def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: float) -> dict[str, float]:
     """Measure a pair.
 
@@ -51,30 +81,34 @@ def check_pair(source: Waveform, target: Waveform, sample_rate: int, semitones: 
         least_peak: the smaller one. difference: in length, samples. Of two channels also width_db: the level of the
         target's difference of channels above that of their sum, under -100 where they are the same.
     """
-    heard = [pair for pair in zip(source, target, strict=True) if max(_peak(side) for side in pair) >= SILENT]
-    rows = [_check_channel(*pair, sample_rate, semitones) for pair in heard or list(zip(source, target, strict=True))]
-    peaks = [_peak(source), _peak(target)]
+    return check_sides(Side(source, sample_rate), Side(target, sample_rate), semitones)
+
+
+def check_sides(source: Side, target: Side, semitones: float) -> dict[str, float]:
+    """Measure a pair, see `check_pair`; what was measured of a side before is not measured again."""
+    louder = [max(pair) for pair in zip(source.peaks, target.peaks, strict=True)]
+    heard = [channel for channel, peak in enumerate(louder) if peak >= SILENT]
+    rows = [_check_channel(source, target, channel, semitones) for channel in heard or range(len(louder))]
+    peaks = [max(source.peaks), max(target.peaks)]
     values = {
         **_furthest(rows, "envelope", "lag_ms", LEAST_CORRELATION),
         "level_db": max((row["level_db"] for row in rows), key=abs),
         **_furthest(rows, "voiced", "cents", LEAST_VOICED),
         "peak": max(peaks),
         "least_peak": min(peaks),
-        "difference": source.shape[1] - target.shape[1],
+        "difference": source.waveform.shape[1] - target.waveform.shape[1],
     }
-    if len(target) == 2:
-        values["width_db"] = 10 * np.log10(_energy(target[0] - target[1]) / _energy(target[0] + target[1]))
+    if len(target.waveform) == 2:
+        left, right = target.waveform
+        values["width_db"] = 10 * np.log10(_energy(left - right) / _energy(left + right))
     return {name: round(float(value), 4) for name, value in values.items()}
 
 
-def _check_channel(
-    source: NDArray[np.float32], target: NDArray[np.float32], sample_rate: int, semitones: float
-) -> dict[str, float]:
-    """Measure one channel of a pair, [samples] each; see `check_pair`."""
-    shortest = min(len(source), len(target))
-    lag, correlation = envelope_lag(source, target, sample_rate, semitones)
-    cents, voiced = pitch_error(source[:shortest], target[:shortest], sample_rate, semitones)
-    level = 10 * np.log10(_energy(source) / _energy(target))
+def _check_channel(source: Side, target: Side, channel: int, semitones: float) -> dict[str, float]:
+    """Measure one channel of a pair; see `check_pair`."""
+    lag, correlation = _lag(source, target, channel, semitones)
+    cents, voiced = _pitch_error(source, target, channel, semitones)
+    level = 10 * np.log10(_energy(source.waveform[channel]) / _energy(target.waveform[channel]))
     return {"lag_ms": 1000 * lag, "envelope": correlation, "level_db": level, "cents": cents, "voiced": voiced}
 
 
@@ -117,10 +151,8 @@ def clipped_share(waveform: Waveform) -> float:
     return float(np.mean(np.abs(waveform) >= CLIPPED)) if waveform.size else 0.0
 
 
-def pitch_error(
-    source: NDArray[np.float32], target: NDArray[np.float32], sample_rate: int, semitones: float
-) -> tuple[float, int]:
-    """Compare the pitch of two waveforms, [samples] each, frame by frame.
+def _pitch_error(source: Side, target: Side, channel: int, semitones: float) -> tuple[float, int]:
+    """Compare the pitch of two sides frame by frame.
 
     The source is searched in the target's range moved by the shift, so that an octave error comes about on both sides.
 
@@ -128,9 +160,10 @@ def pitch_error(
         Median error of the ratio in cents (0 without voiced frames), and how many frames are voiced on both sides.
     """
     ratio = 2.0 ** (semitones / 12)
-    top = min(800.0, sample_rate / 4 / max(ratio, 1.0))
-    heard = track_pitch(source, sample_rate, fmin=60 * ratio, fmax=top * ratio)
-    wanted = track_pitch(target, sample_rate, fmin=60, fmax=top)
+    top = min(800.0, target.sample_rate / 4 / max(ratio, 1.0))
+    shortest = min(source.waveform.shape[1], target.waveform.shape[1])
+    heard = source.pitch(channel, 60 * ratio, top * ratio, shortest)
+    wanted = target.pitch(channel, 60.0, top, shortest)
     both = heard.voiced & wanted.voiced
     if not both.any():
         return 0.0, 0
@@ -146,12 +179,23 @@ def envelope_lag(
     Shifters scramble phases, so waveforms do not correlate; how loud each band is over time does. A band of the target
     is held against the band of the source that it was shifted to.
 
+    Args:
+        source: [samples].
+        target: [samples].
+        sample_rate: of both, Hz.
+        semitones: how far the source's bands lie above the target's.
+
     Returns:
         Lag in seconds (positive: the source is late), and the correlation there, -1..1; 0 and 0 where nothing moves.
     """
+    return _lag(Side(source[None], sample_rate), Side(target[None], sample_rate), 0, semitones)
+
+
+def _lag(source: Side, target: Side, channel: int, semitones: float) -> tuple[float, float]:
+    """Find how much later a channel of the source is than the target's; see `envelope_lag`."""
     ratio = 2.0 ** (semitones / 12)
-    edges = np.geomspace(LOWEST * max(1.0, 1 / ratio), 0.45 * sample_rate / max(1.0, ratio), BANDS + 1)
-    late, early = (_envelopes(side, sample_rate, at) for side, at in ((source, edges * ratio), (target, edges)))
+    edges = np.geomspace(LOWEST * max(1.0, 1 / ratio), 0.45 * target.sample_rate / max(1.0, ratio), BANDS + 1)
+    late, early = source.envelopes(channel, edges * ratio), target.envelopes(channel, edges)
     frames = max(late.shape[1], early.shape[1])
     size = 1 << (2 * frames - 1).bit_length()
     product = np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size))

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -114,7 +116,8 @@ def _outcomes(origins: Sequence[str], settings: PairSettings) -> Iterator[Outcom
     leash, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(leash,))
     try:
-        for future in as_completed([pool.submit(make_recording, origin, settings) for origin in origins]):
+        futures = [pool.submit(make_recording, origin, settings) for origin in _largest_first(origins, settings.source)]
+        for future in as_completed(futures):
             yield future.result()
         pool.shutdown()
     except BrokenProcessPool as error:
@@ -124,6 +127,17 @@ def _outcomes(origins: Sequence[str], settings: PairSettings) -> Iterator[Outcom
         held.close()
         pool.shutdown(wait=False, cancel_futures=True)
         leash.close()
+
+
+def _largest_first(origins: Sequence[str], source: Path) -> list[str]:
+    """Order recordings so that the processes end together: a long one that came last would be made by one, alone."""
+
+    def size(origin: str) -> int:
+        with suppress(OSError):  # gone meanwhile: left out later, with the reason
+            return (source / origin).stat().st_size
+        return 0
+
+    return sorted(origins, key=size, reverse=True)
 
 
 def _start_worker(leash: Connection) -> None:

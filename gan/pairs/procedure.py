@@ -1,6 +1,7 @@
 """How a pair comes about: there and back again, or one way; which band survives a shift."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -41,7 +42,13 @@ def limit(waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
     return fitted(resample(resample(waveform, sample_rate, narrow), narrow, sample_rate), waveform.shape[1])
 
 
-def there_and_back(clean: Waveform, sample_rate: int, semitones: float, shifter: Shifter) -> Waveform:
+def there_and_back(
+    clean: Waveform,
+    sample_rate: int,
+    semitones: float,
+    shifter: Shifter,
+    wide: Callable[[int], Waveform] | None = None,
+) -> Waveform:
     """Shift and shift back at a multiple of the rate: full band, right pitch, and the marks of two shifts.
 
     Args:
@@ -49,6 +56,7 @@ def there_and_back(clean: Waveform, sample_rate: int, semitones: float, shifter:
         sample_rate: in Hz.
         semitones: of the first shift; 0 gives the clean waveform itself, so that a network learns to leave it alone.
         shifter: does both shifts.
+        wide: gives the clean waveform at so many times its rate, as `widen` does: several shifts may share it.
 
     Returns:
         Same shape as clean.
@@ -59,7 +67,9 @@ def there_and_back(clean: Waveform, sample_rate: int, semitones: float, shifter:
     if semitones == 0:
         return clean
     times = oversampling(semitones)
-    there = apply_shifter(shifter, widen(clean, times), times * sample_rate, semitones)
+    # A copy: a shifter is somebody else's code and may write into what it gets.
+    start = wide(times).copy() if wide else widen(clean, times)
+    there = apply_shifter(shifter, start, times * sample_rate, semitones)
     return narrow(apply_shifter(shifter, there, times * sample_rate, -semitones), times, clean.shape[1])
 
 

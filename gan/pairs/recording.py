@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +14,9 @@ import numpy as np
 from gan.audio import AudioError, Reader, Waveform, resample, resampled_length, write
 from gan.data.manifest import PairRecord
 from gan.files import write_text
-from gan.pairs.check import MOST_CLIPPED, MOST_PEAK, SILENT, check_pair, clipped_share, objection
+from gan.pairs.check import MOST_CLIPPED, MOST_PEAK, SILENT, Side, check_sides, clipped_share, objection
 from gan.pairs.pieces import Piece, even_borders, read_pieces
-from gan.pairs.procedure import one_way, there_and_back
+from gan.pairs.procedure import one_way, there_and_back, widen
 from gan.pairs.settings import PairSettings
 from gan.pairs.shift import PairError, ShiftError, fitted, load_shifter
 from gan.pairs.split import speaker_of
@@ -176,14 +177,17 @@ def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[
         return [], [f"its peak is {peak:.4g}, over {MOST_PEAK:g} times full scale: make it softer first"]
     takes: list[_Take] = []
     reasons = []
+    # What all or most shifts have in common is made once: the target, and what they start from.
+    middle, wide = fitted(clean[:, inside], samples), cache(partial(widen, clean))
     for name, semitones in _shifts(settings):
         try:
-            source, target = _apply(clean, semitones, name, settings)
+            source, target = _apply(clean, semitones, name, settings, wide)
         except ShiftError as error:
             # What one shifter cannot shift is not worth the other recordings.
             reasons.append(str(error))
             continue
-        takes.append(_Take(semitones, name, fitted(source[:, inside], samples), fitted(target[:, inside], samples), {}))
+        source, target = (middle if side is clean else fitted(side[:, inside], samples) for side in (source, target))
+        takes.append(_Take(semitones, name, source, target, {}))
     return _checked(takes, settings, reasons)
 
 
@@ -204,22 +208,27 @@ def _shifts(settings: PairSettings) -> list[tuple[str, float]]:
     return unshifted + [(name, k) for name in sorted(set(settings.shifters)) for k in shifts if k != 0]
 
 
-def _apply(clean: Waveform, semitones: float, name: str, settings: PairSettings) -> tuple[Waveform, Waveform]:
+def _apply(
+    clean: Waveform, semitones: float, name: str, settings: PairSettings, wide: Callable[[int], Waveform]
+) -> tuple[Waveform, Waveform]:
     if semitones == 0:
         return clean, clean
     # Made anew for every pair: a shifter that keeps a state would carry one file into the next.
     shifter = load_shifter(name)
     if settings.direction == "one_way":
         return one_way(clean, settings.sample_rate, semitones, shifter)
-    return there_and_back(clean, settings.sample_rate, semitones, shifter), clean
+    return there_and_back(clean, settings.sample_rate, semitones, shifter, wide), clean
 
 
 def _checked(takes: list[_Take], settings: PairSettings, reasons: list[str]) -> tuple[list[_Take], list[str]]:
     """Drop the pairs of a piece that fail a check, and bring the others to one level at which none clips."""
     good = []
+    targets = {id(take.target): Side(take.target, settings.sample_rate) for take in takes}
     for take in takes:
         between = take.semitones if settings.direction == "one_way" else 0.0
-        checks = check_pair(take.source, take.target, settings.sample_rate, between)
+        target = targets[id(take.target)]
+        source = target if take.source is take.target else Side(take.source, settings.sample_rate)
+        checks = check_sides(source, target, between)
         if (against := objection(checks)) is not None:
             reasons = [*reasons, f"shifted {take.semitones:+g} by {take.shifter}: {against}"]
         else:

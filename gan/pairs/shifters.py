@@ -17,7 +17,6 @@ from typing import cast
 
 import numpy as np
 import soxr
-import torch
 from numpy.typing import NDArray
 
 from features.torchaudio_extension import allow_torchaudio_without_extension
@@ -126,7 +125,9 @@ class Torchaudio:
     def __call__(self, waveform: Waveform, sample_rate: int, semitones: float) -> Waveform:
         """Shift, see `Shifter`."""
         allow_torchaudio_without_extension()
-        from torchaudio.functional import pitch_shift  # a second to import
+        # Seconds to import, in every process, and no other shifter needs them.
+        import torch
+        from torchaudio.functional import pitch_shift
 
         padded = torch.from_numpy(fitted(waveform, max(waveform.shape[1], 1024)))
         # It resamples from a whole number of Hz, slowly where that has few divisors: tens of Hz cost 0.2 cents at most.
