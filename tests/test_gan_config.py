@@ -40,6 +40,23 @@ def test_a_stage_is_complete(file: Path) -> None:
     assert more in ([], ["--config", f"recipes/{file.relative_to(RECIPES).as_posix()}"])
 
 
+OPTIONS = sorted((RECIPES.parent / "benchmarks" / "speedrun").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", OPTIONS, ids=lambda file: file.stem)
+def test_an_option_of_the_speedrun_builds(file: Path) -> None:
+    config = load(["--config", str(file)], TINY)
+    recipe = config.build()
+    weights = set(yaml.safe_load(config.dump())["weights"])
+    assert weights == set(recipe.terms) | ({"adversarial", "feature_matching"} if recipe.adversary else set())
+    assert recipe.adversary is None or recipe.adversary.members == (1 if file.stem == "one_critic" else None)
+
+
+def test_no_member_at_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"adversary\.members must be a number from 1 up"):
+        read("--adversary.members", "0").build()
+
+
 def test_tiny_stages_differ_from_the_full_ones_in_size_alone() -> None:
     for file in RECIPES.glob("stage*.yaml"):
         full, tiny = (yaml.safe_load((folder / file.name).read_text()) for folder in (RECIPES, RECIPES / "tiny"))
