@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from peak import peak
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, parameters_to_vector
 from tqdm import tqdm
 
 from discriminators.ensemble import Ensemble
@@ -232,14 +232,11 @@ def check(width: int, waveform: Tensor) -> None:
     torch.manual_seed(1)
     plain.gradients(waveform.double())
     for name, one, other in (("generator", ours.codec, plain.codec), ("critics", step.critics.panel, plain.panel)):
-        found, wanted = (joined([p.grad for p in module.parameters()]) for module in (one, other))
+        found, wanted = (
+            parameters_to_vector([p.grad for p in module.parameters() if p.grad is not None]) for module in (one, other)
+        )
         apart = (found - wanted).abs().max() / wanted.abs().max()
         print(f"{name}: {found.numel():,} gradients differ by {apart:.1e} of the largest")
-
-
-def joined(gradients: list[Tensor | None]) -> Tensor:
-    """Put gradients one after the other."""
-    return torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Audio files: what goes in comes out, bad files are named in one line, and nothing is ever half written."""
 
 import resource
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -286,17 +285,3 @@ def test_audio_is_found_sorted_and_without_what_is_hidden(tmp_path: Path) -> Non
     assert [str(path.relative_to(tmp_path)) for path in find_audio(tmp_path)] == ["a.mp3", "b/1.flac", "b/2.WAV"]
     with pytest.raises(AudioError, match="no such folder"):
         find_audio(tmp_path / "none")
-
-
-def test_reading_calls_nothing_back(tmp_path: Path) -> None:
-    """A Ctrl-C that comes while libsndfile calls Python is dropped there."""
-    soundfile.write(tmp_path / "a.flac", np.zeros(1000), 8000)
-    called = []
-    sys.setprofile(lambda frame, kind, _: called.append(frame.f_code.co_name) if kind == "call" else None)
-    try:
-        with Reader(tmp_path / "a.flac") as reader:
-            reader.read(10, 500)
-    finally:
-        sys.setprofile(None)
-    assert "read" in called
-    assert not [name for name in called if name.startswith("vio_")]

@@ -7,6 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
+from gan.audio import Reader
 from gan.journal import read_journal
 
 ROOT = Path(__file__).parents[1]
@@ -47,3 +51,17 @@ def test_an_interrupted_training_says_how_to_go_on(pairs: Path, tmp_path: Path) 
     said = (tmp_path / "log").read_text()
     assert "Traceback" not in said
     assert "unshift: interrupted; the same command goes on" in said
+
+
+def test_reading_calls_nothing_back(tmp_path: Path) -> None:
+    """A Ctrl-C that comes while libsndfile calls Python is dropped there."""
+    soundfile.write(tmp_path / "a.flac", np.zeros(1000), 8000)
+    called = []
+    sys.setprofile(lambda frame, kind, _: called.append(frame.f_code.co_name) if kind == "call" else None)
+    try:
+        with Reader(tmp_path / "a.flac") as reader:
+            reader.read(10, 500)
+    finally:
+        sys.setprofile(None)
+    assert "read" in called
+    assert not [name for name in called if name.startswith("vio_")]

@@ -200,21 +200,6 @@ def test_the_radius_shrinks_evenly_and_is_restored(tmp_path: Path) -> None:
     assert torch.equal(before.values, after.values) and torch.equal(som.entries, again.entries)
 
 
-def test_nothing_is_learned_in_use() -> None:
-    som = maps(code_dimension=2, dropout=0.5)
-    taught(som, hidden())
-    before = deepcopy(som.state_dict())
-    with torch.no_grad():
-        taught(som, hidden(1))
-    som.enter.eval()
-    taught(som, hidden(1))
-    latent = taught(som.eval(), hidden(1))
-    code = som.encode(hidden(1))
-    assert all(torch.equal(x, som.state_dict()[name]) for name, x in before.items())
-    assert torch.equal(code, latent.codes)
-    torch.testing.assert_close(som.decode(code), latent.values, rtol=0, atol=1e-12)
-
-
 def test_more_codebooks_come_closer() -> None:
     som = maps(codebooks=3)
     for seed in range(30):

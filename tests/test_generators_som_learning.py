@@ -40,3 +40,18 @@ def test_maps_start_once_and_anew_if_the_first_step_is_refused() -> None:
     for one in (som, other):
         taught(one, hidden())
     assert all(torch.equal(x, other.state_dict()[name]) for name, x in som.state_dict().items())
+
+
+def test_nothing_is_learned_in_use() -> None:
+    som = maps(code_dimension=2, dropout=0.5)
+    taught(som, hidden())
+    before = deepcopy(som.state_dict())
+    with torch.no_grad():
+        taught(som, hidden(1))
+    som.enter.eval()
+    taught(som, hidden(1))
+    latent = taught(som.eval(), hidden(1))
+    code = som.encode(hidden(1))
+    assert all(torch.equal(x, som.state_dict()[name]) for name, x in before.items())
+    assert torch.equal(code, latent.codes)
+    torch.testing.assert_close(som.decode(code), latent.values, rtol=0, atol=1e-12)
