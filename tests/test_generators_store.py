@@ -103,8 +103,7 @@ def test_every_damage_is_told_in_one_line(tmp_path: Path) -> None:
         ),
     }
     for name, spoil in spoilers.items():
-        folder = tmp_path / name
-        saved(folder)
+        saved(folder := tmp_path / name)
         spoil(folder)
         with pytest.raises(ModelError) as caught:
             store.load(folder)
