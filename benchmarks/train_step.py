@@ -97,7 +97,7 @@ class Ours:
         wires = Wires(meet())
         of_panel = torch.optim.AdamW(panel.parameters(), **Adam)
         critics = Critics(panel, of_panel, LeastSquares(), FeatureMatching(), 10.0, wires)
-        optimiser = torch.optim.AdamW(self.codec.parameters(), **Adam)
+        optimiser = torch.optim.AdamW(self.codec.parameters(), **Adam, fused=True)
         terms = {"mel": MelDistance(RATE), "waveform": L1()}
         self.step = Step(self.codec, optimiser, terms, WEIGHTS, wires, critics, Always(), 1000.0)
         for part, owner, name in (
