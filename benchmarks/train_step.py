@@ -95,7 +95,7 @@ class Ours:
     def __init__(self, width: int, clock: Clock) -> None:
         self.codec, panel = our_parts(width)
         wires = Wires(meet())
-        of_panel = torch.optim.AdamW(panel.parameters(), **Adam)
+        of_panel = torch.optim.AdamW(panel.parameters(), **Adam, fused=True)
         critics = Critics(panel, of_panel, LeastSquares(), FeatureMatching(), 10.0, wires)
         optimiser = torch.optim.AdamW(self.codec.parameters(), **Adam, fused=True)
         terms = {"mel": MelDistance(RATE), "waveform": L1()}
