@@ -3,16 +3,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import soundfile
 
-from gan.containers import FORMATS, LARGEST, AudioError, find_audio, is_cut_short, similar_subtype
-from gan.files import PARTIAL
+from gan.containers import FORMATS, LARGEST, AudioError, Sink, find_audio, is_cut_short, quiet, similar_subtype
+from gan.files import PARTIAL, refuse_pipe
 from gan.resampling import StreamResampler, Waveform, resample, resampled_length
 
 __all__ = [
@@ -29,11 +28,9 @@ __all__ = [
     "write",
 ]
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
 # What lies beyond is a damaged header; such rates crash shifters, or ask for all memory to resample.
 RATES = range(2000, 768_001)
+LOUDEST = 1e12  # times full scale; beyond are damaged floats, of which no sum of squares can be had
 
 
 class Reader:
@@ -58,14 +55,19 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            if path.stat().st_size == 0 and not path.is_dir():
-                raise AudioError(f"{path}: is empty")
+            refuse_pipe(path)
             # Opened here for clear errors, and read by its number: a Ctrl-C in a callback of libsndfile would be lost.
             self._handle = path.open("rb")
         except OSError as error:
             raise AudioError(f"{path}: {error.strerror or error}") from error
+        except ValueError as error:  # a name that no system has
+            raise AudioError(f"{str(path)!a}: no file has such a name") from error
+        if os.fstat(self._handle.fileno()).st_size == 0:
+            self._handle.close()
+            raise AudioError(f"{path}: is empty")
         try:
-            self._file = soundfile.SoundFile(self._handle.fileno(), closefd=False)
+            with quiet(path):
+                self._file = soundfile.SoundFile(self._handle.fileno(), closefd=False)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             self._handle.close()
             raise AudioError(f"{path}: is not audio that can be read, or is damaged") from error
@@ -103,21 +105,23 @@ class Reader:
             [channels, <= samples].
 
         Raises:
-            AudioError: the section is damaged, cut short, or holds NaN or infinite samples.
+            AudioError: the section is damaged, cut short, or holds NaN, infinite or impossibly loud samples.
         """
         wanted = max(0, min(samples, self.samples - start))
         try:
-            if start != self._file.tell():
-                self._file.seek(min(start, self.samples))
-            waveform: Waveform = self._file.read(wanted, dtype="float32", always_2d=True).T
+            with quiet(self.path):
+                if start != self._file.tell():
+                    self._file.seek(min(start, self.samples))
+                waveform: Waveform = self._file.read(wanted, dtype="float32", always_2d=True).T
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise AudioError(f"{self.path}: is damaged or cut short") from error
         if waveform.shape[1] < wanted:
             raise AudioError(f"{self.path}: is cut short at {(start + waveform.shape[1]) / self.sample_rate:.2f} s")
-        finite = np.isfinite(waveform).all(axis=0)
-        if not finite.all():
-            first = (start + int(finite.argmin())) / self.sample_rate
-            raise AudioError(f"{self.path}: holds NaN or infinite samples, the first at {first:.2f} s")
+        sound = (np.abs(waveform) <= LOUDEST).all(axis=0)
+        if not sound.all():
+            first = int(sound.argmin())
+            kind = f"samples beyond {LOUDEST:g}" if np.isfinite(waveform[:, first]).all() else "NaN or infinite samples"
+            raise AudioError(f"{self.path}: holds {kind}, the first at {(start + first) / self.sample_rate:.2f} s")
         return np.ascontiguousarray(waveform)
 
     def blocks(self, size: int) -> Iterator[Waveform]:
@@ -161,22 +165,6 @@ def read_section(path: Path, start: int, samples: int) -> Waveform:
     return np.pad(waveform, ((0, 0), (0, samples - waveform.shape[1])))
 
 
-class _Sink(FileIO):
-    """A file for libsndfile to write to, that remembers the first error: libsndfile forgets it."""
-
-    error: OSError | None = None
-
-    def write(self, data: "ReadableBuffer") -> int:
-        rest = memoryview(data)
-        try:
-            # The last bytes that a disk takes come back as a short count; the reason comes with the next ones.
-            while rest:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self.error = self.error or error
-        return len(memoryview(data)) - len(rest)
-
-
 class Writer:
     """An audio file being written; a context manager. The file appears under its name once it is whole.
 
@@ -216,7 +204,7 @@ class Writer:
         self._keeps_peaks = self._subtype in ("FLOAT", "DOUBLE")
         try:
             # Read and write: libsndfile goes back to complete the header.
-            self._sink = _Sink(self._partial, "w+b")
+            self._sink = Sink(self._partial, "w+b")
         except OSError as error:
             raise AudioError(f"{path}: {error.strerror or error}") from error
         self._file: Any = None

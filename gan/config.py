@@ -13,8 +13,10 @@ from typing import Any, cast
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from torch import nn
 
 from gan.recipe import ConfigError, Recipe
+from gan.wording import plain
 
 SEEDS = 2**32  # so many, and each process still draws from a stream of its own
 
@@ -42,7 +44,13 @@ class Config:
             raise ConfigError(one_line(error)) from error
         except Exception as error:  # a constructor may raise anything at an argument that it does not expect
             raise ConfigError(f"{_constructor(error)} does not take its arguments: {one_line(error)}") from error
-        return Recipe(**{name: built[name] for name in Recipe.__dataclass_fields__})
+        recipe = Recipe(**{name: built[name] for name in Recipe.__dataclass_fields__})
+        parts = {"generator": recipe.generator} | {f"terms.{name}": term for name, term in recipe.terms.items()}
+        parts |= {"adversary.panel": recipe.adversary.panel} if recipe.adversary else {}
+        for name, part in parts.items():
+            if type(part).forward is nn.Module.forward:  # {} is a Module too
+                raise ConfigError(f"{name} is a {type(part).__name__}, which does nothing: give it another class_path")
+        return recipe
 
     def without_start(self) -> "Config":
         """Give the same without `initialise`: a run that goes on has weights, and its origin may be gone."""
@@ -79,7 +87,7 @@ def load(arguments: Sequence[str], default: Path, description: str | None = None
     try:
         values = parser.parse_args(arguments)
     except (ArgumentError, TypeError, ImportError, OSError, yaml.YAMLError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(plain(str(error))) from error
     values.pop("config", None)
     if not 0 <= values["seed"] < SEEDS:  # here, as it is the seed of all that is built
         raise ConfigError(f"seed must be from 0 up to, and less than, {SEEDS}, not {values['seed']}")
@@ -88,7 +96,7 @@ def load(arguments: Sequence[str], default: Path, description: str | None = None
 
 def one_line(error: Exception) -> str:
     """Give what an exception of another's code says, on one line, with its kind where the words alone say little."""
-    words = " ".join(str(error).split())
+    words = plain(str(error))
     return (
         words if isinstance(error, (ArgumentError, ValueError)) and words else f"{type(error).__name__} {words}".strip()
     )

@@ -1,8 +1,14 @@
 """What is to be known of audio containers: their endings, what they hold, how libsndfile tells of damage."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # File endings and the container that libsndfile writes for them.
 FORMATS = {
@@ -78,3 +84,40 @@ def is_cut_short(log: str) -> bool:
             # Programs that write to a pipe leave the largest number there, meaning "unknown".
             return int(present or 0) < int(declared or 0) < 2**31 - 2**16
     return False
+
+
+@contextmanager
+def quiet(path: Path) -> Iterator[None]:
+    """Keep the MP3 decoder's own remarks from standard error, where it puts pages of them: errors are told by us."""
+    try:
+        before = os.dup(2) if path.suffix.lower() == ".mp3" else None
+    except OSError:  # there is no standard error
+        before = None
+    if before is None:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
+class Sink(FileIO):
+    """A file for libsndfile to write to, that remembers the first error: libsndfile forgets it."""
+
+    error: OSError | None = None
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write all of it, whatever comes of that; give its length."""
+        rest = memoryview(data)
+        try:
+            # The last bytes that a disk takes come back as a short count; the reason comes with the next ones.
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+        return len(memoryview(data)) - len(rest)

@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,17 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
             error.filename = str(path)
         raise
+
+
+def refuse_pipe(path: Path) -> None:
+    """See that a path can be opened and read without waiting for a program that writes to it.
+
+    Raises:
+        OSError: it is a pipe.
+        ValueError: a name that no system has.
+    """
+    if path.is_fifo():
+        raise OSError(errno.ESPIPE, "is a pipe, and no file", str(path))
 
 
 def write_text(path: Path, text: str) -> None:

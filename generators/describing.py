@@ -45,6 +45,7 @@ def describe(folder: Path) -> dict[str, Any]:
         if file.stat().st_size > LONGEST_DESCRIPTION:
             raise ValueError("it is far too long")
         words = yaml.load(file.read_text(), _PlainLoader)  # noqa: S506 - a SafeLoader
+        json.dumps(words, ensure_ascii=False, default=str).encode()  # half a letter is no text
     except Exception as error:  # a scalar with a tag (!!bool maybe) may raise anything
         raise ModelError(f"{folder} is no model folder: cannot read {DESCRIPTION} ({one_line(error)})") from error
     if not isinstance(words, dict) or not isinstance(words.get("class_path"), str):

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from generators.bounds import no_larger_than
 from generators.contract import ModelError
 from generators.describing import DESCRIPTION, FORMAT, PlainDumper, build, describe, essence, one_line
 
@@ -29,6 +30,7 @@ __all__ += ["whole_checkpoints"]
 
 WEIGHTS = "weights.safetensors"
 HIGHEST_RATE = 10_000_000  # Hz
+SIZES = {"hop": 1, "reach": 0, "frame": 1, "encoder_reach": 0, "decoder_reach": 0}  # samples, and the least of each
 EXACT_ENOUGH = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -75,11 +77,13 @@ def load(folder: Path, *, trust: bool = False) -> nn.Module:
     words = describe(folder)
     file = folder / DESCRIPTION
     try:
-        module = build(words, trust=trust)
+        with no_larger_than(folder / WEIGHTS):
+            module = build(words, trust=trust)
     except ModelError as error:
         raise ModelError(f"{file} {error}") from error
     except RecursionError as error:
         raise ModelError(f"{file} names parts within parts without end") from error
+    _check_sizes(file, module)
     _check_rate(file, module, words.get("sample_rate"))
     load_weights(folder, module)
     return module.eval()
@@ -97,6 +101,8 @@ def load_weights(folder: Path, module: nn.Module, part: str = "") -> None:
         ModelError: the file is missing or damaged, or its tensors are of another network or not finite.
     """
     file = folder / WEIGHTS
+    if file.is_fifo():
+        raise ModelError(f"cannot read the weights {file}: is a pipe, and no file")
     try:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
@@ -192,6 +198,17 @@ def _put_in_place(partial: Path, folder: Path) -> None:
             old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_sizes(file: Path, module: nn.Module) -> None:
+    """See that what a network says of its sizes can be counted with; classes take many a value as it is."""
+    for name, least in SIZES.items():
+        try:
+            size = getattr(module, name, least)
+        except Exception as error:  # computed from what its parts were given
+            raise ModelError(f"{file} describes a network without a {name}: {one_line(error)}") from error
+        if not isinstance(size, int) or size < least:
+            raise ModelError(f"{file} gives the network the {name} {one_line(size)}: it is a whole number from {least}")
 
 
 def _check_rate(file: Path, module: nn.Module, told: Any) -> None:

@@ -117,5 +117,6 @@ def _inspect(parsed: argparse.Namespace) -> int:
         lines = [found.table()]
         if heard and isinstance(found, Inspection) and found.coding:
             lines += [f"on {parsed.on}, codes alone, each stream:", aligned(heard_lines(heard, found.coding))]
-        print("\n".join(lines))  # noqa: T201
+        # A file's name need not be text.
+        print("\n".join(lines).encode(errors="backslashreplace").decode())  # noqa: T201
     return FAILED_IN_PART if failed else 0

@@ -14,6 +14,7 @@ from gan.data.manifest import ManifestError
 from gan.flow import Progress
 from gan.pairs.make import PairError
 from gan.planning import Job, Plan
+from gan.wording import plain
 from generators.contract import ModelError
 
 EXPECTED = (
@@ -71,8 +72,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "out of memory: a smaller --chunk-seconds takes less"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+        return plain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return plain(str(error)) or type(error).__name__
 
 
 def say(message: str) -> None:

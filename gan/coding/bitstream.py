@@ -44,6 +44,8 @@ from numpy.typing import NDArray
 from gan.coding.entropy import BitstreamError, DamagedError, Priors, decode_row
 from gan.coding.header import CHECKSUM, CodecFacts, Header, read_header
 from gan.coding.rows import ROW, split_rows
+from gan.files import refuse_pipe
+from gan.files import refuse_pipe
 
 __all__ = ["BitstreamError", "BitstreamReader", "CodecFacts", "DamagedError", "Header"]
 __all__ += ["Priors", "reading"]
@@ -232,5 +234,6 @@ def reading(path: Path, priors: Priors | None = None, *, mend: bool = False) -> 
     Raises:
         BitstreamError: as BitstreamReader; OSError: it cannot be opened.
     """
+    refuse_pipe(path)
     with path.open("rb") as file:
         yield BitstreamReader(file, priors, str(path), mend=mend)

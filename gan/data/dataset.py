@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from gan.audio import read_section
+from gan.audio import AudioError, Reader, Waveform
 from gan.data.manifest import ManifestError, PairRecord, read_manifest
+from gan.data.skipped import Skip, Skipped
 
 Example = tuple[Tensor, Tensor]  # source and target, each [channels, samples]
+MOST_SKIPPED = 16
+"""So many files may fail one after the other for one example, and at most half of all: more is no accident."""
 
 
 def select(folder: Path, split: str, semitones: Sequence[float] | None = None) -> list[PairRecord]:
@@ -49,6 +53,9 @@ class PairCrops(Dataset[Example]):
     A file stands in an epoch once for each crop length that it fills, so every second of audio is equally likely; the
     order is drawn anew for each epoch. Files shorter than a crop are followed by silence.
 
+    Where a pair cannot be read, another takes its place, which depends on (seed, index) and the attempt alone: nothing
+    remembers bad files, so a run that is resumed draws the same as one that never stopped.
+
     Args:
         folder: what `unshift pairs` wrote.
         seconds: length of a crop.
@@ -78,17 +85,58 @@ class PairCrops(Dataset[Example]):
         return np.random.default_rng([self.seed, 0, epoch]).permutation(self.places)
 
     def __getitem__(self, index: int) -> Example:
-        """Give source and target of example `index`, each [channels, samples]."""
+        """Give source and target of example `index`, each [channels, samples].
+
+        Raises:
+            ManifestError: as `draw`.
+        """
+        return self.draw(index)[0]
+
+    def draw(self, index: int) -> tuple[Example, list[Skip]]:
+        """Give example `index`, and which files were to be it and could not be read.
+
+        Raises:
+            ManifestError: too many could not; the message names the last.
+        """
         epoch, place = divmod(index, len(self.places))
-        record = self.records[self._order(epoch)[place]]
+        number = int(self._order(epoch)[place])
         draw = np.random.default_rng([self.seed, 1, index])
-        start = int(draw.integers(0, max(1, record.samples - self.crop + 1)))
-        factor = np.float32(10 ** (draw.uniform(-self.gain, self.gain) / 20))
-        source, target = (
-            torch.from_numpy(read_section(self.folder / name, start, self.crop) * factor)
-            for name in (record.source, record.target)
+        tried: list[int] = []
+        skipped: list[Skip] = []
+        while True:
+            record = self.records[number]
+            start = int(draw.integers(0, max(1, record.samples - self.crop + 1)))
+            factor = np.float32(10 ** (draw.uniform(-self.gain, self.gain) / 20))
+            name = record.source
+            try:
+                source = self._read(record, name, start)
+                name = record.target
+                target = self._read(record, name, start)
+            except AudioError as error:
+                skipped.append(Skip(name, str(error).removeprefix(f"{self.folder / name}: ")))
+            else:
+                return (torch.from_numpy(source * factor), torch.from_numpy(target * factor)), skipped
+            tried.append(number)
+            if len(tried) > min(MOST_SKIPPED, len(self.records) // 2):
+                raise ManifestError(f"{self.folder}: {self._hopeless(skipped)}")
+            draw = np.random.default_rng([self.seed, 1, index, len(tried)])
+            number = int(draw.choice(self.places[~np.isin(self.places, tried)]))
+
+    def _read(self, record: PairRecord, name: str, start: int) -> Waveform:
+        """Read a crop of a file, silence past its end; the file has to be what the manifest says it is."""
+        with Reader(self.folder / name) as reader:
+            found = reader.sample_rate, reader.channels, reader.samples
+            if found != (told := (record.sample_rate, record.channels, record.samples)):
+                was, now = ("{} Hz, {} channels, {} samples".format(*what) for what in (told, found))
+                raise AudioError(f"{self.folder / name}: has {now}, in the manifest {was}")
+            waveform = reader.read(start, self.crop)
+        return np.pad(waveform, ((0, 0), (0, self.crop - waveform.shape[1])))
+
+    def _hopeless(self, skipped: list[Skip]) -> str:
+        return (
+            f"{len(skipped)} files of {len(self.records)} pairs cannot be read one after the other, the last "
+            f"{skipped[-1].file} ({skipped[-1].reason}): is the folder still there and whole? Make the pairs again"
         )
-        return source, target
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the cache, which cannot travel to a loader process."""
@@ -150,14 +198,67 @@ class _Order:
         return share.order(start, steps)
 
 
-def micro_batches(crops: PairCrops, share: Share, start: int, steps: int, workers: int) -> Iterator[list[Tensor]]:
-    """Load the micro-batches of the steps from `start` on: source and target, each [examples, channels, samples]."""
-    loader: DataLoader[Example] = DataLoader(
-        crops,
-        batch_sampler=_Order(share, start, steps),
+class _Batches(Dataset["tuple[Tensor, Tensor, list[Skip]] | str"]):
+    """Examples batch by batch, as the loader's processes hand them over: with what was skipped, or why there is none.
+
+    An exception would come out of a process as a page of text.
+    """
+
+    def __init__(self, crops: PairCrops) -> None:
+        self.crops = crops
+
+    def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor, list[Skip]] | str:
+        try:
+            drawn = [self.crops.draw(index) for index in indices]
+        except ManifestError as error:
+            return str(error)
+        # Torch's own way lets a loader's process write into memory that it shares; where that is left to the thread
+        # which hands batches over, a process that is told to end in the midst of it aborts.
+        source, target = default_collate([example for example, _ in drawn])
+        return source, target, [skip for _, skips in drawn for skip in skips]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def micro_batches(
+    crops: PairCrops, share: Share, start: int, steps: int, workers: int, skipped: Skipped | None = None
+) -> Iterator[list[Tensor]]:
+    """Load the micro-batches of the steps from `start` on, ahead of their use where there are workers.
+
+    Args:
+        crops: the examples.
+        share: which of them.
+        start: first step.
+        steps: the step to end before.
+        workers: loader processes; 0 loads when asked.
+        skipped: is told of what was skipped, once the batch that it was to be in is taken.
+
+    Returns:
+        Source and target, each [examples, channels, samples], again and again.
+
+    Raises:
+        ManifestError: so many files cannot be read that it is no accident (when the batch is taken).
+    """
+    loader = DataLoader(
+        _Batches(crops),
+        batch_size=None,
+        sampler=_Order(share, start, steps),
+        collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator(),  # a loader draws a seed when it starts: not from the run's random state
     )
-    return iter(loader)
+    return _taken(iter(loader), skipped)
+
+
+def _taken(batches: Iterator[Any], skipped: Skipped | None) -> Iterator[list[Tensor]]:
+    for batch in batches:
+        if isinstance(batch, str):
+            raise ManifestError(batch)
+        source, target, skips = batch
+        if skipped is not None:
+            skipped.add(skips)
+        yield [source, target]

@@ -1,12 +1,13 @@
 """The manifest of a folder of pairs: one JSON line a pair, manifest.jsonl, paths relative to the folder."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
 
-from gan.files import write_text
+from gan.files import refuse_pipe, write_text
 
 Direction = Literal["there_and_back", "one_way"]
 Split = Literal["train", "validation", "test"]
@@ -62,6 +63,8 @@ class PairRecord:
         return {name: value for name, value in asdict(self).items() if (name, value) != ("channels", 1)}
 
 
+RANGES = {"seconds": (0, 1e8), "sample_rate": (2000, 768_000), "samples": (1, 2**36), "channels": (1, 1024)}
+"""What a number can be; beyond there are damaged manifests."""
 NOT_TEXT: dict[str, tuple[type, ...]] = {
     "seconds": (int, float),
     "sample_rate": (int,),
@@ -71,6 +74,10 @@ NOT_TEXT: dict[str, tuple[type, ...]] = {
     "start": (int, float),
     "channels": (int,),
 }
+CHOICES = {"direction": get_args(Direction), "split": get_args(Split)}
+LONGEST_PATH = 4096
+LARGEST = 1e300  # no NaN is less than that, and nothing infinite
+MOST_SAID = 200  # letters of what is wrong with a line
 
 
 def read_manifest(folder: Path) -> list[PairRecord]:
@@ -81,6 +88,7 @@ def read_manifest(folder: Path) -> list[PairRecord]:
     """
     path = folder / MANIFEST
     try:
+        refuse_pipe(path)
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise ManifestError(f"{path}: no such file; `unshift pairs SRC {folder}` makes it") from error
@@ -94,14 +102,44 @@ def read_manifest(folder: Path) -> list[PairRecord]:
 
 def _record(path: Path, number: int, line: str) -> PairRecord:
     try:
-        values = json.loads(line)
-        record = PairRecord(**values)
-        for part in fields(PairRecord):
-            if not isinstance(getattr(record, part.name), NOT_TEXT.get(part.name, (str,))):
-                raise TypeError(f"{part.name} is {getattr(record, part.name)!r}")
-    except (ValueError, TypeError) as error:
-        raise ManifestError(f"{path}: line {number} is not a pair ({error}); make the pairs again") from error
+        return record_of(json.loads(line))
+    except (ValueError, TypeError, RecursionError) as error:
+        what = " ".join(str(error).split())[:MOST_SAID]
+        raise ManifestError(f"{path}: line {number} is not a pair ({what}); make the pairs again") from error
+
+
+def record_of(values: Any) -> PairRecord:
+    """Give the record of what stood in JSON.
+
+    Raises:
+        ValueError, TypeError: it is none, or says what cannot be.
+    """
+    record = PairRecord(**values)
+    for part in fields(PairRecord):
+        value = getattr(record, part.name)
+        # True is a number only to Python.
+        if isinstance(value, bool) or not isinstance(value, NOT_TEXT.get(part.name, (str,))):
+            raise TypeError(f"{part.name} is {value!r}")
+        _check(part.name, value)
+    for name, value in record.checks.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"the check {name} is {value!r}")
     return record
+
+
+def _check(name: str, value: object) -> None:
+    """Refuse what a field of the right type cannot hold."""
+    if isinstance(value, int | float):
+        least, most = RANGES.get(name, (-LARGEST, LARGEST))
+        if not least <= value <= most:
+            raise ValueError(f"{name} is {value!r}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"{name} is {value!r}, none of {', '.join(CHOICES[name])}")
+    if isinstance(value, str) and name in ("source", "target"):
+        # A manifest comes with its audio, from anyone: it names nothing else on this machine.
+        inside = PurePosixPath(value)
+        if inside.is_absolute() or ".." in inside.parts or b"\0" in os.fsencode(value) or len(value) > LONGEST_PATH:
+            raise ValueError(f"{name} is {value!r}, which is no path inside the folder")
 
 
 def write_manifest(folder: Path, records: Iterable[PairRecord]) -> None:

@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 
 from gan.audio import AudioError, Reader, Waveform, resample, resampled_length, write
-from gan.data.manifest import PairRecord
-from gan.files import write_text
+from gan.data.manifest import PairRecord, record_of
+from gan.files import refuse_pipe, write_text
 from gan.pairs.check import MOST_CLIPPED, MOST_PEAK, SILENT, Side, check_sides, clipped_share, objection
 from gan.pairs.pieces import Piece, even_borders, read_pieces
 from gan.pairs.procedure import one_way, there_and_back, widen
@@ -96,6 +96,7 @@ def make_recording(origin: str, settings: PairSettings) -> Outcome:
 
 
 def _digest(path: Path) -> str:
+    refuse_pipe(path)
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
@@ -108,11 +109,14 @@ def _clear(folder: Path) -> None:
 def _read_note(note: Path, origin: str, digest: str, folder: Path) -> Outcome | None:
     """Read what an earlier run made of the same bytes; None where there is nothing, or a file of it is gone."""
     try:
+        refuse_pipe(note)
         values: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-        pairs = tuple(PairRecord(**pair) for pair in values["pairs"])
-        same = values["sha256"] == digest
+        pairs = tuple(record_of(pair) for pair in values["pairs"])
+        same = values["sha256"] == digest and all(pair.origin == origin for pair in pairs)
         left_out = tuple(values["left_out"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if not (pairs or left_out) or not all(isinstance(reason, str) for reason in left_out):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     there = all((folder / name).exists() for pair in pairs for name in (pair.source, pair.target))
     return Outcome(origin, pairs, left_out, kept=True) if same and there else None

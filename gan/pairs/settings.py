@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gan.data.manifest import Direction
-from gan.files import write_text
+from gan.files import refuse_pipe, write_text
 from gan.pairs.shift import PairError
 
 SETTINGS = "pairs.json"
@@ -120,10 +120,11 @@ def claim(settings: PairSettings) -> None:
 def _compare(path: Path, settings: PairSettings) -> None:
     try:
         # Left out where it is 1, see PairSettings.as_text.
+        refuse_pipe(path)
         texts = path.read_text(encoding="utf-8"), settings.as_text()
         old, new = ({"channels": 1} | json.loads(text) for text in texts)
         differing = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise PairError(f"{path}: is damaged; name a new folder") from error
     if differing:
         changes = "; ".join(f"{name} was {old.get(name)}, is now {new.get(name)}" for name in differing)
