@@ -63,8 +63,9 @@ def curve(run: Path) -> dict[str, list[float]]:
 
 
 def reached(line: dict[str, list[float]], goal: float, name: str) -> float:
-    """Say after how many seconds a measure was first as low as the goal; infinity if never."""
-    return next((second for second, value in zip(line["seconds"], line[name], strict=True) if value <= goal), np.inf)
+    """Say after how many seconds of training a measure was first as low as the goal; infinity if never."""
+    looks = zip(line["seconds"][1:], line[name][1:], strict=True)  # the first look is before the first step
+    return next((second for second, value in looks if value <= goal), np.inf)
 
 
 def table(curves: dict[str, list[dict[str, list[float]]]]) -> str:

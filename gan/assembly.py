@@ -148,6 +148,7 @@ def assemble(config: Config, accelerator: Accelerator) -> Assembly:
         timetable=recipe.adversary,
         clip=recipe.clip,
         precision=torch.bfloat16 if recipe.precision == "bf16" else None,
+        limit=recipe.bad_numbers.limit,
     )
     state = State(generator, config.part("generator"), optimiser, average)
     if critics:

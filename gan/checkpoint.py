@@ -4,7 +4,8 @@ checkpoints/00010000/
   generator/  average/   weights.safetensors + generator.yaml, what `unshift restore` takes
   critics/               weights.safetensors, by name
   training.pt            optimisers and counters: tensors and plain values, loaded with weights_only
-  random-<rank>.pt       the random state of each process
+  random-<rank>.pt       of each process: its random state, and what it has summed up since the journal's last line
+  digests.json           of all these files, see gan/faults/damage.py
 """
 
 import os
@@ -12,30 +13,25 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
 
 from gan.averaging import Average
+from gan.faults.agreement import first_alone, together
+from gan.faults.digests import seal
+from gan.recipe import ConfigError
+from gan.tally import mean_of_tallies
 from generators import store
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be read; the message is one line that names the file and says what to do."""
-
-
-class Processes(Protocol):
-    """What a checkpoint has to know of the other processes."""
-
-    process_index: int
-    is_main_process: bool
-
-    def wait_for_everyone(self) -> None:
-        """Return when every process has come this far."""
 
 
 @dataclass
@@ -50,6 +46,7 @@ class State:
         critics: the bare panel, or None.
         critics_optimiser: or None.
         best: the lowest validation score so far, and its step.
+        faults: what bad numbers have led to, see gan.faults.bad_steps.
     """
 
     generator: nn.Module
@@ -59,6 +56,7 @@ class State:
     critics: nn.Module | None = None
     critics_optimiser: Optimizer | None = None
     best: dict[str, float] = field(default_factory=dict)
+    faults: dict[str, float] = field(default_factory=dict)
 
 
 whole_checkpoints = store.whole_checkpoints
@@ -69,43 +67,82 @@ def folder_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"{step:08d}"
 
 
-def save(run: Path, step: int, state: State, processes: Processes) -> Path:
-    """Write a checkpoint; every process has to call this.
+def save(run: Path, step: int, state: State, tally: Mapping[str, Any], accelerator: Accelerator) -> Path:
+    """Write a checkpoint and let `latest` name it; every process has to call this.
+
+    Args:
+        run: the run's folder.
+        step: how many are done.
+        state: the same on every process.
+        tally: this process's, see gan.tally.
+        accelerator: of the run.
 
     Returns:
         The folder, whole.
+
+    Raises:
+        ConfigError: on every process, where one of them cannot write; nothing that was there before is touched.
     """
     final = folder_of(run, step)
-    partial = final.with_name(final.name + ".partial")
-    if processes.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    processes.wait_for_everyone()
-    _save_tensors(_random_state(), partial / f"random-{processes.process_index}.pt")
-    if processes.is_main_process:
-        _save_parts(partial, step, state)
-    processes.wait_for_everyone()
-    if processes.is_main_process:
-        for folder in (partial, *(f for f in partial.iterdir() if f.is_dir())):
-            store.sync(folder)
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        store.sync(final.parent)
-        point(run / "latest", final)
-    processes.wait_for_everyone()
+    write(final, step, state, {**random_state(), "tally": dict(tally)}, accelerator)
+    first_alone(accelerator, lambda: point(run / "latest", final))
     return final
 
 
-def resume(folder: Path, state: State, process: int) -> int:
+def write(final: Path, step: int, state: State, own: Mapping[str, Any], accelerator: Accelerator) -> None:
+    """Write a folder of all that a run remembers, whole or not at all; every process has to call this.
+
+    Args:
+        final: the folder.
+        step: how many are done.
+        state: the same on every process.
+        own: what this process alone remembers, tensors and plain values.
+        accelerator: of the run.
+
+    Raises:
+        ConfigError: see `save`.
+    """
+    partial = final.with_name(final.name + ".partial")
+
+    def begin() -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+
+    def write_part() -> None:
+        _save_tensors(own, partial / f"random-{accelerator.process_index}.pt")
+        if accelerator.is_main_process:
+            _save_parts(partial, step, state)
+
+    try:
+        first_alone(accelerator, begin)
+        together(accelerator, write_part)
+        first_alone(accelerator, lambda: _finish(partial, final))
+    except ConfigError:
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _finish(partial: Path, final: Path) -> None:
+    seal(partial)
+    for folder in (partial, *(f for f in partial.iterdir() if f.is_dir())):
+        store.sync(folder)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    store.sync(final.parent)
+
+
+def resume(folder: Path, state: State, process: int, processes: int) -> tuple[int, dict[str, Any]]:
     """Put everything back as it was: the same run goes on.
 
     Args:
         folder: a whole checkpoint.
         state: what is filled.
         process: this process's rank; one that the checkpoint does not know keeps its fresh random state.
+        processes: how many there are.
 
     Returns:
-        The steps done.
+        The steps done, and the tally: this process's own, or the mean of all where there were more or fewer.
 
     Raises:
         CheckpointError: a file is missing, damaged or of another network.
@@ -122,11 +159,13 @@ def resume(folder: Path, state: State, process: int) -> int:
             state.critics_optimiser.load_state_dict(training["critics_optimiser"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{folder} does not fit this recipe: {' '.join(str(error).split())}") from error
-    state.best = training["best"]
-    random = folder / f"random-{process}.pt"
-    if random.exists():
-        _set_random_state(load_tensors(random))
-    return int(training["step"])
+    state.best, state.faults = training["best"], training.get("faults", {})
+    kept = {file.name: load_tensors(file) for file in sorted(folder.glob("random-*.pt"))}
+    own = kept.get(f"random-{process}.pt")
+    if own:
+        set_random_state(own)
+    tallies = [own] if own and len(kept) == processes else list(kept.values())
+    return int(training["step"]), mean_of_tallies([values["tally"] for values in tallies if "tally" in values])
 
 
 def load_critics(folder: Path, critics: nn.Module) -> None:
@@ -158,8 +197,8 @@ def prune(run: Path, keep: int) -> None:
     """Remove all checkpoints but the newest `keep`, the best one, and what other links in the run point to."""
     protected = {link.resolve() for link in run.iterdir() if link.is_symlink()}
     for folder in whole_checkpoints(run)[:-keep]:
-        if folder.resolve() not in protected:
-            shutil.rmtree(folder)
+        if folder.resolve() not in protected:  # under a torn one's name: a kill leaves none that looks whole
+            shutil.rmtree(folder.rename(folder.with_name(folder.name + ".partial")))
 
 
 def point(link: Path, target: Path) -> None:
@@ -173,31 +212,40 @@ def point(link: Path, target: Path) -> None:
 def _save_parts(folder: Path, step: int, state: State) -> None:
     store.save(folder / "generator", state.generator, state.spec)
     training: dict[str, Any] = {"step": step, "optimiser": state.optimiser.state_dict(), "best": state.best}
+    training["faults"] = state.faults
     if state.average:
         store.save(folder / "average", state.average.module, state.spec)
         training["average"] = state.average.state()
     if state.critics and state.critics_optimiser:
         (folder / "critics").mkdir()
         file = folder / "critics" / "weights.safetensors"
-        save_file({name: tensor.contiguous() for name, tensor in state.critics.state_dict().items()}, file)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in state.critics.state_dict().items()}, file)
+        except SafetensorError as error:
+            raise OSError(f"{file} cannot be written: {' '.join(str(error).split())}") from error
         store.sync(file)
         training["critics_optimiser"] = state.critics_optimiser.state_dict()
     _save_tensors(training, folder / "training.pt")
 
 
 def _save_tensors(values: Mapping[str, Any], file: Path) -> None:
-    torch.save(dict(values), file)
+    try:
+        torch.save(dict(values), file)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise OSError(f"{file} cannot be written: make room on the disk, and start the same command again") from error
     store.sync(file)
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """Give this process's random state, of the CPU and of its GPU."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
-def _set_random_state(state: Mapping[str, Any]) -> None:
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put a random state back."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"])

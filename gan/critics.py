@@ -220,20 +220,25 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def refuse_non_finite(norms: Mapping[str, Tensor]) -> None:
+def refuse_non_finite(
+    norms: Mapping[str, Tensor], limit: float = math.inf, read: Callable[[Tensor], list[float]] = Tensor.tolist
+) -> None:
     """Stop before a bad gradient reaches the weights: the one place of a step where the host waits for the device.
 
     Args:
         norms: of the gradients, by the name of who would learn.
+        limit: a norm above it is bad, too.
+        read: how the host gets the numbers of a tensor, [n]; on several processes all have to get the same.
 
     Raises:
-        NonFiniteError: a norm is NaN or infinite.
+        NonFiniteError: a norm is NaN, infinite or above the limit.
     """
-    values = dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True))
+    values = dict(zip(norms, read(torch.stack(list(norms.values()))), strict=True))
     for who, norm in values.items():
-        if not math.isfinite(norm):
+        if not (math.isfinite(norm) and norm <= limit):
+            above = f", above the limit of {limit:g}" if math.isfinite(norm) else ""
             raise NonFiniteError(
-                f"the {who}'s gradient is {norm}: lower the learning rate, or look for bad examples; the last "
+                f"the {who}'s gradient is {norm}{above}: lower the learning rate, or look for bad examples; the last "
                 "checkpoint is untouched (to go on from it with a lower rate, start a new --folder with "
                 "--initialise.folder of this run)"
             )

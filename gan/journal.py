@@ -1,16 +1,19 @@
 """What a run says of itself: one JSON line at a time, and TensorBoard beside it. Only the first process keeps one."""
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.audio import write
 from gan.files import write_text
 
+Waveform = NDArray[np.float32]
 KEYS: dict[str, type | tuple[type, ...]] = {"kind": str, "step": int, "seconds": (int, float), "values": dict}
 
 
@@ -19,9 +22,10 @@ class JournalError(ValueError):
 
 
 def read_journal(run: Path) -> list[dict[str, Any]]:
-    """Read a run's lines: {"kind": "train" or "validation", "step": int, "seconds": float, "values": {name: number}}.
+    """Read a run's lines: {"kind": str, "step": int, "seconds": float, "values": {name: number}}.
 
-    A last line that a kill cut short is left out.
+    Kinds are "train", "validation" and "verdict" (with a "sentence", see gan.doctor). A last line that a kill cut
+    short is left out.
 
     Raises:
         JournalError: another line is damaged (a run that goes on writes the file anew, and would lose it).
@@ -62,6 +66,7 @@ class Journal:
 
         # A run that never came to a checkpoint starts anew, and validates once more before its first step.
         kept = [entry for entry in read_journal(run) if entry["step"] <= step] if step else []
+        self.run = run
         file = run / "journal.jsonl"
         write_text(file, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._file = file.open("a")
@@ -69,14 +74,26 @@ class Journal:
         before = kept[-1]["seconds"] if kept else 0.0
         self._start = time.monotonic() - before
 
-    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Write numbers of a step (the count of steps done)."""
+    def write(self, kind: str, step: int, values: Mapping[str, float], sentence: str | None = None) -> None:
+        """Write numbers of a step (the count of steps done), and what is to be said of them."""
         seconds = round(time.monotonic() - self._start, 3)
-        entry = {"kind": kind, "step": step, "seconds": seconds, "values": dict(values)}
+        entry: dict[str, Any] = {"kind": kind, "step": step, "seconds": seconds, "values": dict(values)}
+        if sentence:
+            entry["sentence"] = sentence
+            self._board.add_text(kind, sentence, step)
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def listen(self, number: int, step: int, named: Iterable[tuple[str, Waveform]], sample_rate: int) -> None:
+        """Show a clip's waveforms by name, and keep them as files: samples/<number>/<name>.flac, mended_<step>.flac."""
+        for name, waveform in named:
+            self.show(f"{number}/{name}", step, waveform, sample_rate)
+            folder = self.run / "samples" / f"{number}"
+            folder.mkdir(parents=True, exist_ok=True)
+            suffix = f"_{step:08d}" if name == "mended" else ""
+            write(folder / f"{name}{suffix}.flac", waveform, sample_rate)
 
     def show(self, name: str, step: int, waveform: NDArray[np.float32], sample_rate: int) -> None:
         """Put a waveform, [channels, samples], into TensorBoard: its first channel to hear, its spectrogram to see."""
@@ -84,6 +101,10 @@ class Journal:
         self._board.add_audio(name, mono.clip(-1, 1), step, sample_rate=sample_rate)
         self._board.add_image(f"{name}/spectrogram", spectrogram_image(mono[0]), step)
         self._board.flush()
+
+    def sync(self) -> None:
+        """Have the disk hold the lines: no checkpoint is newer than what the journal says of the steps before it."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush and close both."""

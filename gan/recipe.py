@@ -125,6 +125,9 @@ class Rhythm:
         clips: validation clips, at most.
         clip_seconds: length of a validation clip at most, taken from the middle.
         listen: validation clips that go to TensorBoard and the samples folder as audio.
+        patience: seconds that loading, a step, a validation or a save may take before standard error names the
+            process, its step and what it does; 0 for never. Each of several processes tells of itself.
+        give_up: end a process whose patience is over, with the exit code of a stop (75), for a launcher to start anew.
     """
 
     journal: int = 50
@@ -134,18 +137,46 @@ class Rhythm:
     clips: int = 64
     clip_seconds: float = 6.0
     listen: int = 3
+    patience: float = 600.0
+    give_up: bool = False
 
     def __post_init__(self) -> None:
         _at_least(1, self, "rhythm.", "journal", "validate", "save", "keep", "clips")
-        _at_least(0, self, "rhythm.", "listen")
+        _at_least(0, self, "rhythm.", "listen", "patience")
         _at_least(SHORTEST, self, "rhythm.", "clip_seconds")
-        # A line of the journal is a mean since the last one, and no checkpoint keeps the half of a sum. Validations
-        # count too: a better one is saved.
+        # So that a validation and a checkpoint have a line of losses beside them. (A run that is stopped between two
+        # lines saves there, too.)
         for name in ("validate", "save"):
             if getattr(self, name) % self.journal:
                 raise ConfigError(
                     f"rhythm.{name} must be a multiple of rhythm.journal ({self.journal}), not {getattr(self, name)}"
                 )
+
+
+@dataclass(frozen=True)
+class BadNumbers:
+    """What to do at a gradient that is NaN, infinite or above a limit; the step is not taken in any case.
+
+    Every time the run's folder gets faults/<step>.json, which `python -m gan.faults.replay` reproduces.
+
+    Attributes:
+        do: "stop" the run (exit code 3); "skip" the batch and go on; or "roll_back" to the newest checkpoint and go on
+            from there with a lower learning rate.
+        limit: a gradient's norm above it is bad, too (before it is clipped).
+        skips: after so many bad steps in a row the run stops.
+        rolls: after so many roll-backs the run stops.
+        factor: on the learning rates, at each roll-back.
+    """
+
+    do: Literal["stop", "skip", "roll_back"] = "stop"
+    limit: float = math.inf
+    skips: int = 10
+    rolls: int = 3
+    factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        _positive(self, "bad_numbers.", "limit", "factor")
+        _at_least(0, self, "bad_numbers.", "skips", "rolls", "factor")
 
 
 @dataclass(frozen=True)
@@ -173,6 +204,7 @@ class Recipe:
         compile: torch.compile the generator (tens of seconds at the start).
         seed: of the weights and the data's order.
         rhythm: how often the run speaks, listens and saves.
+        bad_numbers: what to do at a gradient that is NaN, infinite or too large.
     """
 
     folder: str
@@ -193,6 +225,7 @@ class Recipe:
     compile: bool = False
     seed: int = 0
     rhythm: Rhythm = field(default_factory=Rhythm)
+    bad_numbers: BadNumbers = field(default_factory=BadNumbers)
 
     def __post_init__(self) -> None:
         _at_least(1, self, "", "steps")

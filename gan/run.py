@@ -15,15 +15,16 @@ import yaml
 
 from gan.config import Config, difference
 from gan.data.manifest import MANIFEST
-from gan.files import write_text
+from gan.files import refuse_pipe, write_text
 from gan.recipe import ConfigError
 from generators.store import whole_checkpoints
 
 PACKAGES = ("torch", "torchaudio", "accelerate", "transformers", "vector-quantize-pytorch", "numpy", "python-stretch")
 
 
-# What says where a run lies and how fast it goes may change; all else decides the weights, or which of them is best.
-PLACE_AND_PACE = {"recipe": {"folder", "compile"}, "data": {"pairs", "workers"}}
+# What says where a run lies, how fast it goes and what it does when it cannot go on may change; all else decides the
+# weights, or which of them is best.
+PLACE_AND_PACE = {"recipe": {"folder", "compile", "bad_numbers"}, "data": {"pairs", "workers"}}
 OF_THE_BEST = {"clips", "clip_seconds"}  # of the rhythm
 
 
@@ -93,8 +94,9 @@ def _other_pairs(folder: Path, pairs: Path) -> bool:
 
 def _digest(pairs: Path) -> str | None:
     try:
+        refuse_pipe(pairs / MANIFEST)
         return hashlib.sha256((pairs / MANIFEST).read_bytes()).hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return None  # the data's own reader says what is wrong
 
 

@@ -1,6 +1,7 @@
 """One optimiser step: the generator turns pairs into estimates, the critics judge and learn, the losses are weighed."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -21,6 +22,18 @@ from gan.critics import (
 from gan.losses import Term
 from gan.weighing import Weights, weigh, weights_at
 from generators.contract import Estimate, Generator, Learner, Pair
+
+
+class BadStepError(NonFiniteError):
+    """A step was not taken, as a gradient is bad: on every process at once; nothing has learned of it.
+
+    Attributes:
+        said: what would have gone into the journal.
+    """
+
+    def __init__(self, message: str, said: Mapping[str, Tensor]) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class Timetable(Protocol):
@@ -47,6 +60,8 @@ class Step:
         timetable: see critics.
         clip: largest norm of the generator's gradient.
         precision: dtype of the generator's forward pass; None for that of its weights. Losses and critics stay in fp32.
+        limit: a norm of a gradient above it is bad, as one that is not finite is.
+        read: how the host reads the norms, see gan.critics.refuse_non_finite.
     """
 
     generator: nn.Module
@@ -58,6 +73,8 @@ class Step:
     timetable: Timetable | None = None
     clip: float = 1000.0
     precision: torch.dtype | None = None
+    limit: float = math.inf
+    read: Callable[[Tensor], list[float]] = Tensor.tolist
 
     def __call__(self, pairs: Sequence[Pair], step: int) -> dict[str, Tensor]:
         """Take one step of the generator's and the critics' optimisers.
@@ -74,7 +91,7 @@ class Step:
             What goes into the journal, scalars on the device.
 
         Raises:
-            NonFiniteError: before any weight, codebook or average is touched by a bad gradient or what led to it.
+            BadStepError: before any weight, codebook or average is touched by a bad gradient or what led to it.
             WeightError: losses and weights do not match.
         """
         weights = weights_at(self.weights, step)
@@ -83,7 +100,7 @@ class Step:
             with self.gradients.held_back(self.generator, wait=part < len(pairs)):
                 for name, value in self._take(pair, weights, step, part, len(pairs)).items():
                     facts[name] = facts.get(name, 0) + value / len(pairs)
-        return facts | self._learn(step)
+        return self._learn(step, facts)
 
     def _take(self, pair: Pair, weights: Mapping[str, float], step: int, part: int, parts: int) -> dict[str, Tensor]:
         """Add a micro-batch to the gradients; gives what goes into the journal."""
@@ -105,26 +122,27 @@ class Step:
         said |= {f"fact/{name}": fact.detach() for name, fact in estimate.facts.items()}
         return said | verdict.facts | {"loss/total": total.detach()}
 
-    def _learn(self, step: int) -> dict[str, Tensor]:
-        """Have everyone learn, or forget where a gradient is bad; gives the gradients' norms."""
+    def _learn(self, step: int, facts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Have everyone learn, or forget where a gradient is bad; gives the facts and the gradients' norms."""
         # Of a wrapped or compiled generator the modules are still these.
         learners: list[Learner] = [module for module in self.generator.modules() if isinstance(module, Learner)]
         norms = {"generator": clip_grad_norm_(self.generator.parameters(), self.clip)}
         if self.critics and self.timetable and self.timetable.learns(step):
             learners.append(self.critics)
             norms["critics"] = self.critics.norm()
+        said = {**facts, **{f"norm/{who}": norm for who, norm in norms.items()}}
         try:
-            refuse_non_finite(norms)
-        except NonFiniteError:
+            refuse_non_finite(norms, self.limit, self.read)
+        except NonFiniteError as error:
             self.optimiser.zero_grad(set_to_none=True)
             for learner in learners:
                 learner.forget()
-            raise
+            raise BadStepError(str(error), said) from error
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         for learner in learners:
             learner.learn()
-        return {f"norm/{who}": norm for who, norm in norms.items()}
+        return said
 
     def _estimate(self, pair: Pair) -> Estimate:
         kind = pair.source.device.type

@@ -1,7 +1,8 @@
 """Sums what the steps say between two lines of the journal, on the device: the host waits once a line, not a step."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,16 +27,39 @@ class Tally:
             self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.counts[name] = self.counts.get(name, 0) + 1
 
+    def skip(self) -> None:
+        """Take up a step that was not taken."""
+        self.steps += 1
+        self.skipped += 1
+
+    def state(self) -> dict[str, Any]:
+        """What has to be saved, on the CPU, for a run that goes on to write the same line."""
+        sums = {name: value.cpu() for name, value in self.sums.items()}
+        return {"sums": sums, "counts": dict(self.counts), "steps": self.steps, "skipped": self.skipped}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what was saved; nothing of it, where it is empty. The clock starts now."""
+        self._clear()
+        if state:
+            self.sums |= {name: value.to(self.accelerator.device) for name, value in state["sums"].items()}
+            self.counts |= state["counts"]
+            self.steps = self.before = state["steps"]
+            self.skipped = state["skipped"]
+
     def take(self) -> dict[str, float]:
         """Give the means since the last call, and start again.
 
-        Besides: "speed/steps" (a second), and on a GPU "memory/peak_gib".
+        Besides: "speed/steps" (a second), "fault/skipped" (steps, if any) and on a GPU "memory/peak_gib".
         """
-        names = sorted(self.sums)
-        means = torch.stack([self.sums[name].float() / self.counts[name] for name in names])
-        means = self.accelerator.reduce(means, reduction="mean")
-        values = dict(zip(names, means.tolist(), strict=True))
-        values["speed/steps"] = self.steps / (time.perf_counter() - self.start)
+        values: dict[str, float] = {}
+        if self.sums:
+            names = sorted(self.sums)
+            means = torch.stack([self.sums[name].float() / self.counts[name] for name in names])
+            means = self.accelerator.reduce(means, reduction="mean")
+            values = dict(zip(names, means.tolist(), strict=True))
+        if self.skipped:
+            values["fault/skipped"] = float(self.skipped)
+        values["speed/steps"] = (self.steps - self.before) / (time.perf_counter() - self.start)
         if self.accelerator.device.type == "cuda":
             values["memory/peak_gib"] = torch.cuda.max_memory_allocated(self.accelerator.device) / 2**30
         self._clear()
@@ -44,5 +68,13 @@ class Tally:
     def _clear(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.steps = 0
+        self.steps = self.before = self.skipped = 0  # before: those of them that another process took, before a stop
         self.start = time.perf_counter()
+
+
+def mean_of_tallies(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give what each process takes up where more or fewer go on: the mean of all, so that their mean stays the same."""
+    if not states:
+        return {}
+    sums = {name: torch.stack([state["sums"][name] for state in states]).mean(0) for name in states[0]["sums"]}
+    return {**states[0], "sums": sums if len(states) > 1 else states[0]["sums"]}

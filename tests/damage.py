@@ -144,7 +144,7 @@ def misspelt(text: str, rng: Rng) -> bytes:
     return content if rng.random() < 0.8 else BYTES[rng.integers(len(BYTES))](content or b"x", rng)
 
 
-def put(path: Path, content: bytes, rng: Rng, *, pipes: bool = True) -> str:
+def put(path: Path, content: bytes, rng: Rng) -> str:
     """Write a damaged file, or now and then something that is no file; give what it is."""
     odd = rng.random()
     if odd < 0.02:
@@ -153,7 +153,7 @@ def put(path: Path, content: bytes, rng: Rng, *, pipes: bool = True) -> str:
     if odd < 0.04:
         path.symlink_to(path.name)
         return "loop"
-    if odd < 0.06 and pipes:
+    if odd < 0.06:
         os.mkfifo(path)
         return "pipe"
     path.write_bytes(content)

@@ -128,7 +128,7 @@ def test_damaged_manifests(stage: Stage, pairs: Path) -> None:
         whole = "\n".join(lines) + "\n"
         content = whole.encode() if rng.random() < 0.6 else damage.misspelt(text, rng)
         damage.clear(folder / "manifest.jsonl")
-        kind = damage.put(folder / "manifest.jsonl", content, rng, pipes=False)
+        kind = damage.put(folder / "manifest.jsonl", content, rng)
         tally.add(f"{case} {kind} line {place}: {lines[place][:300]!r}", *stage.take(recipe))
         damage.clear(stage.run)
     tally.check(len(cases(60)), "refused", "done")

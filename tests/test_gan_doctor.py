@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from gan import assembly, trainer
@@ -236,3 +237,16 @@ def test_a_run_that_goes_on_hears_the_same(pairs: Path, tmp_path: Path) -> None:
 def test_what_guessing_costs() -> None:
     assert guessing(LeastSquares()) == pytest.approx((0.5, 0.25))
     assert guessing(Hinge()) == pytest.approx((2.0, 0.0), abs=1e-6)
+
+
+def test_verdicts_come_out(pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    idle = ("--adversary.optimiser.init_args.lr", "0", "--adversary.loss", "gan.adversarial.LeastSquares")
+    run = train(tmp_path, pairs, 3, 24, *idle)
+    (line,) = [e for e in run.entries if e["kind"] == "verdict"]
+    (said,) = run.verdicts()
+    assert (line["step"], line["values"], line["sentence"]) == (20, {DEAD: 1.0}, said.sentence)
+    assert f"step 20: {said.sentence}" in capfd.readouterr().err
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    board.Reload()
+    assert board.Scalars(f"verdict/{DEAD}")[0].step == 20
+    assert "verdict/text_summary" in board.Tags()["tensors"]

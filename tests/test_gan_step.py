@@ -15,7 +15,7 @@ from discriminators.spectrogram import MultiBandSpectrogram
 from gan.adversarial import FeatureMatching, LeastSquares
 from gan.critics import Critics, NonFiniteError
 from gan.losses import L1, STFTDistance
-from gan.step import Step
+from gan.step import BadStepError, Step
 from gan.weighing import Ramp, WeightError, check_weights, weigh
 from generators.contract import Estimate, Pair
 
@@ -166,6 +166,28 @@ def test_a_bad_gradient_stops_before_any_weight(where: str) -> None:
         one(pairs_of(1, 2), 1)
     assert torch.equal(weights_of(step.generator), weights_of(other.generator)), "nothing of it is left"
     assert torch.equal(weights_of(step.critics.panel), weights_of(other.critics.panel))
+
+
+def test_a_gradient_above_the_limit_is_bad_and_what_it_was_is_told() -> None:
+    step, other = make_step(), make_step()
+    said = other(pairs_of(1, 2), 0)
+    norm = float(said["norm/critics"])
+    step.limit = norm * 0.999
+    before = weights_of(step.generator)
+    with pytest.raises(BadStepError, match=r"critics.*above the limit") as caught:
+        step(pairs_of(1, 2), 0)
+    assert torch.equal(weights_of(step.generator), before)
+    assert {name: float(x) for name, x in caught.value.said.items()} == {name: float(x) for name, x in said.items()}
+    step.limit = norm
+    step(pairs_of(1, 2), 0)
+    assert torch.equal(weights_of(step.generator), weights_of(other.generator))
+
+
+def test_what_is_read_of_the_norms_decides() -> None:
+    """Another process's may be bad where this one's are good."""
+    step = make_step(read=lambda norms: [float("inf")] * len(norms))
+    with pytest.raises(BadStepError, match="generator's gradient is inf"):
+        step(pairs_of(1, 2), 0)
 
 
 def test_a_bad_gradient_of_the_critics_stops_the_generator_too() -> None:

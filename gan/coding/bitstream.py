@@ -45,7 +45,6 @@ from gan.coding.entropy import BitstreamError, DamagedError, Priors, decode_row
 from gan.coding.header import CHECKSUM, CodecFacts, Header, read_header
 from gan.coding.rows import ROW, split_rows
 from gan.files import refuse_pipe
-from gan.files import refuse_pipe
 
 __all__ = ["BitstreamError", "BitstreamReader", "CodecFacts", "DamagedError", "Header"]
 __all__ += ["Priors", "reading"]
