@@ -13,18 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from page import Content, Example, Player, read_credits, render
-from pictures import curve, loss_curves, spectrograms
+from page import Content, compose, read_credits
 from scores import BASELINE, Score, compare, headline, shifted
 from tqdm import tqdm
 
-from gan.audio import AudioError, read, write
-from gan.cli.inspection import inspect
+from gan.audio import AudioError, read
 from gan.data.dataset import select
 from gan.data.manifest import ManifestError, PairRecord, read_manifest
 from gan.files import write_text
 from gan.journal import read_journal
 from gan.metrics import measure_pair
+from gan.report.card import model_card
+from gan.report.page import ORIGINAL, RESTORED, SHIFTED, Clip, Track, make_clip, render
+from gan.report.pictures import curve
 
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT / "demo/clips"
@@ -67,7 +68,7 @@ def main() -> int:
         with step(6, "Measure", times):
             scores = measure(records)
         with step(7, f"Write {PAGE.relative_to(ROOT)}", times):
-            write_text(PAGE, render(content(records, scores, times)))
+            write_text(PAGE, render(compose(content(records, scores, times))))
     except (DemoError, AudioError, ManifestError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -163,52 +164,31 @@ def measure(records: Sequence[PairRecord]) -> list[Score]:
 
 def content(records: Sequence[PairRecord], scores: Sequence[Score], times: Sequence[tuple[str, float]]) -> Content:
     """Put together what the page shows."""
-    curves = [curve(stage, read_journal(WORK / name)) for stage, name in STAGES.items()]
     chosen = [r for listen in LISTEN for r in records if (r.speaker, r.semitones) == listen]
-    pairs = read_manifest(PAIRS)
-    files = {Path(record.origin).name for record in pairs}
+    files = {Path(record.origin).name for record in read_manifest(PAIRS)}
     return Content(
-        examples=[example(record, scores) for record in chosen or records[:1]],
+        clips=[clip(record, scores) for record in chosen or records[:1]],
         scores=scores,
         stages=list(STAGES),
-        curves={mode: loss_curves(curves, mode) for mode in ("light", "dark")},
+        curves=[curve(stage, read_journal(WORK / name)) for stage, name in STAGES.items()],
+        card=model_card(WORK / STAGES[LAST], PAIRS),
         credits=read_credits((CLIPS / "LICENCES.md").read_text(encoding="utf-8"), files),
-        facts=[*facts(pairs), *((title, f"{seconds:.0f} s") for title, seconds in times)],
+        times=[(title, f"{seconds:.0f} s") for title, seconds in times],
     )
 
 
-def facts(pairs: Sequence[PairRecord]) -> list[tuple[str, str]]:
-    """Say what was trained, and on what."""
-    trained = [pair for pair in pairs if pair.split == "train"]
-    speakers, minutes = sorted({pair.speaker for pair in trained}), sum(pair.seconds for pair in trained) / 60
-    return [
-        ("Model", f"{inspect(WORK / STAGES[LAST]).measures.parameters:,} parameters"),
-        ("Trained on", f"{len(trained)} pairs, {minutes:.1f} min of sound, of {' and '.join(speakers)}"),
-    ]
-
-
-def example(record: PairRecord, scores: Sequence[Score]) -> Example:
+def clip(record: PairRecord, scores: Sequence[Score]) -> Clip:
     """Make the players and the spectrograms of a held-out clip."""
     mel = {s.system: s.values["mel"] for s in scores if s.clip == clip_name(record)}
     change = 100 * (mel[LAST] / mel[BASELINE] - 1)
-    tracks = {
-        "original": (PAIRS / record.target, ""),
-        "shifted": (HELD_OUT / "shifted" / clip_name(record), f"mel distance {mel[BASELINE]:.3f}"),
-        "restored": (HELD_OUT / STAGES[LAST] / clip_name(record), f"mel distance {mel[LAST]:.3f}, {change:+.1f} %"),
-    }
-    heard = [(label, *read(path)) for label, (path, _) in tracks.items()]
-    players = tuple(Player(label, flac(path), note) for label, (path, note) in tracks.items())
-    picture = spectrograms([(label, waveform) for label, waveform, _ in heard], heard[0][2])
-    title = f"{record.speaker}, {record.semitones:+g} semitones and back"
-    return Example(title, players, picture)
-
-
-def flac(path: Path) -> bytes:
-    """Give a file as 16-bit FLAC, which browsers play."""
-    waveform, rate = read(path)
-    small = WORK / "player.flac"
-    write(small, waveform, rate, subtype="PCM_16")
-    return small.read_bytes()
+    original, rate = read(PAIRS / record.target)
+    tracks = [Track(ORIGINAL, original, reference=True)]
+    for label, folder, note in (
+        (SHIFTED, "shifted", f"mel distance {mel[BASELINE]:.3f}"),
+        (RESTORED, STAGES[LAST], f"mel distance {mel[LAST]:.3f}, {change:+.1f} %"),
+    ):
+        tracks.append(Track(label, read(HELD_OUT / folder / clip_name(record))[0], note))
+    return make_clip(f"{record.speaker}, {record.semitones:+g} semitones and back", tracks, rate)
 
 
 if __name__ == "__main__":

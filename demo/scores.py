@@ -1,9 +1,22 @@
-"""What the demo's figures say: means, paired differences with intervals, and the sentences that follow from them."""
+"""What the demo's figures say: means, paired differences, and the sentences that follow from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from gan.evaluating.statistics import Difference, difference, interval
+
+__all__ = [
+    "BASELINE",
+    "METRICS",
+    "Difference",
+    "Metric",
+    "Score",
+    "compare",
+    "headline",
+    "interval",
+    "shifted",
+    "shifts",
+]
 
 BASELINE = "unrepaired"
 
@@ -48,67 +61,16 @@ class Score:
     values: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A mean over clips, and how it differs from the baseline on the same clips (95 % interval).
-
-    Attributes:
-        mean: of the system.
-        baseline: mean of the baseline.
-        change: mean of system minus baseline, clip by clip.
-        low: lower end of the change's interval.
-        high: its upper end.
-    """
-
-    mean: float
-    baseline: float
-    change: float
-    low: float
-    high: float
-
-    def verdict(self, lower_is_better: bool) -> str:
-        """Say "better" or "worse" where the interval leaves zero out, else "unclear"."""
-        if self.low <= 0 <= self.high:
-            return "unclear"
-        return "better" if (self.change < 0) == lower_is_better else "worse"
-
-
-def interval(differences: Sequence[float], recordings: Sequence[str], draws: int = 4000) -> tuple[float, float]:
-    """Give the 95 % bootstrap interval of the mean difference (Efron, 1979).
-
-    Recordings are drawn with all their clips: five shifts of one recording are not five voices. With one recording
-    the clips are drawn.
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    names = sorted(set(recordings))
-    if len(names) > 1:
-        groups = [values[[r == name for r in recordings]] for name in names]
-    else:
-        groups = [values[i : i + 1] for i in range(len(values))]
-    sums = np.array([group.sum() for group in groups])
-    counts = np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(0).integers(len(groups), size=(draws, len(groups)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def compare(scores: Sequence[Score], system: str, metric: str) -> Difference | None:
     """Compare a system with the baseline on the clips where both have a finite figure; None where there is none.
 
     A clip counts in both means or in neither.
     """
-    before = {s.clip: s.values.get(metric, np.nan) for s in scores if s.system == BASELINE}
-    both = [
-        (s, before[s.clip], s.values.get(metric, np.nan)) for s in scores if s.system == system and s.clip in before
-    ]
-    both = [(s, old, new) for s, old, new in both if np.isfinite(old) and np.isfinite(new)]
-    if not both:
-        return None
-    changes = [new - old for _, old, new in both]
-    low, high = interval(changes, [s.recording for s, _, _ in both])
-    means = np.mean([[old, new] for _, old, new in both], axis=0)
-    return Difference(float(means[1]), float(means[0]), float(np.mean(changes)), low, high)
+    missing = float("nan")
+    before = {s.clip: s.values.get(metric, missing) for s in scores if s.system == BASELINE}
+    ours = [s for s in scores if s.system == system and s.clip in before]
+    after = [s.values.get(metric, missing) for s in ours]
+    return difference(after, [before[s.clip] for s in ours], [s.recording for s in ours])
 
 
 def headline(scores: Sequence[Score], system: str) -> str:

@@ -20,11 +20,14 @@ class Pitch:
         frequency: fundamental in Hz, [frames]; 0 where there is none.
         voiced: whether there is one, [frames].
         hop: from frame to frame, seconds; frame 0 is centred on time 0.
+        periodicity: how nearly the frame repeats itself, 0 to 1 (1 - YIN's d' at the best lag), [frames]; 0 where it is
+            too quiet to tell.
     """
 
     frequency: Floats
     voiced: NDArray[np.bool_]
     hop: float
+    periodicity: Floats
 
 
 def track_pitch(
@@ -60,14 +63,15 @@ def track_pitch(
         _pitch_of_frames(views[centres[first : first + FRAMES_AT_ONCE]], shortest, threshold)
         for first in range(0, len(centres), FRAMES_AT_ONCE)
     ]
-    period, energy = (np.concatenate(part) for part in zip(*parts, strict=True))
-    voiced = (period > 0) & (energy > QUIET * energy.max(initial=0))
+    period, energy, periodicity = (np.concatenate(part) for part in zip(*parts, strict=True))
+    loud = energy > QUIET * energy.max(initial=0)
+    voiced = (period > 0) & loud
     frequency = np.where(voiced, sample_rate / np.where(voiced, period, 1.0), 0.0)
-    return Pitch(frequency, voiced, hop)
+    return Pitch(frequency, voiced, hop, np.where(loud, periodicity, 0.0))
 
 
-def _pitch_of_frames(frames: Floats, shortest: int, threshold: float) -> tuple[Floats, Floats]:
-    """Find period in samples (0 for none) and energy of frames, [frames, 2 * longest] to [frames] each."""
+def _pitch_of_frames(frames: Floats, shortest: int, threshold: float) -> tuple[Floats, Floats, Floats]:
+    """Find period in samples (0 for none), energy and periodicity of frames, [frames, 2 * longest] to [frames] each."""
     longest = frames.shape[1] // 2
     distance, energy = _differences(frames, longest)
     lags = np.arange(1, longest)
@@ -84,7 +88,7 @@ def _pitch_of_frames(frames: Floats, shortest: int, threshold: float) -> tuple[F
     # The lowest point of a parabola through three points.
     curvature = left - 2 * middle + right
     offset = np.divide(left - right, 2 * curvature, out=np.zeros(len(frames)), where=curvature > 0)
-    return np.where(found, lag + offset, 0.0), energy
+    return np.where(found, lag + offset, 0.0), energy, 1.0 - np.minimum(inner.min(axis=1), 1.0)
 
 
 def _differences(frames: Floats, longest: int) -> tuple[Floats, Floats]:

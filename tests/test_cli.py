@@ -22,7 +22,7 @@ from generators.spectral import SpectralRestorer
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT / "demo/clips"
 UNSHIFT = [str(Path(sys.executable).with_name("unshift"))]
-COMMANDS = ["restore", "shift", "encode", "decode", "trim", "pairs", "inspect"]
+COMMANDS = ["restore", "shift", "encode", "decode", "trim", "pairs", "inspect", "evaluate", "compare", "grid", "report"]
 
 
 @pytest.fixture
@@ -105,7 +105,6 @@ def test_every_command_teaches_by_examples(name: str, capsys: pytest.CaptureFixt
             for value in ("1e308", "1.1e7", "inf", "nan", "-1", "soon", "", *(["0"] if "chunk" in option else []))
         ),
         ["trim", "a.unshift", "b.unshift"],
-        ["pairs", "a"],
     ],
     ids=" ".join,
 )
@@ -115,6 +114,13 @@ def test_a_wrong_command_line_is_one_line(arguments: list[str], capsys: pytest.C
     assert said.out == ""
     assert said.err.startswith("unshift: ")
     assert said.err.count("\n") == 1
+
+
+def test_pairs_go_somewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pairs", str(CLIPS)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("unshift: DST is missing")
+    assert said.count("\n") == 1
 
 
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +141,7 @@ def test_without_a_model_it_says_how_to_get_one(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["nothing", ".", "demo"])
+@pytest.mark.parametrize("name", ["nothing", "generators", "recipes"])
 def test_a_folder_without_a_model(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for arguments in (["inspect", name], ["restore", str(CLIPS), str(tmp_path / "out"), "--model", name]):
         assert main(arguments) == 2

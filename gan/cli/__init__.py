@@ -1,4 +1,4 @@
-"""The unshift command: restore, shift, encode, decode, trim, import, pairs, inspect.
+"""The unshift command: restore, shift, encode, decode, trim, import, pairs, inspect, report, evaluate, compare, grid.
 
 Only the standard library is imported at the top, so that `unshift --help` answers at once.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gan.cli import help as words
+from gan.cli.comparing_options import add_compare, add_grid
 
 REFUSED = 2
 LONGEST = 10_000_000  # seconds: four months of sound
@@ -71,6 +72,8 @@ def parser() -> Parser:
     top.add_argument("--version", action=Version, help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     restore = _command(commands, "restore", "mend shifted audio", words.RESTORE, words.RESTORE_EXAMPLES)
+    strength = "how much of the mending is taken, 0 to 1 (default: 1); 0 gives the input back, bit for bit"
+    restore.add_argument("--strength", type=_strength, default=1.0, metavar="S", help=strength)
     shift = _command(commands, "shift", "shift the pitch and mend the result", words.SHIFT, words.SHIFT_EXAMPLES)
     shift.add_argument("--semitones", type=_semitones, required=True, help="how far; 12 is an octave up, -12 down")
     shift.add_argument("--shifter", default="Signalsmith", help="the DSP shifter (default: Signalsmith)")
@@ -85,17 +88,26 @@ def parser() -> Parser:
     adopt.add_argument("input", type=Path, metavar="WEIGHTS", help="a .pth file of descript-audio-codec, or a folder")
     adopt.add_argument("output", type=Path, metavar="MODEL", help="the model's folder to write")
     adopt.add_argument("--overwrite", action="store_true", help="replace a model that is there already")
-    inspect = _command(commands, "inspect", "say what a model is", words.INSPECT, words.INSPECT_EXAMPLES)
-    inspect.add_argument(
-        "model", type=Path, metavar="MODEL", help="a run, a checkpoint, a generator's folder, or a file"
+    inspect = _command(
+        commands,
+        "inspect",
+        "say what a model is, or what is wrong with a folder of audio",
+        words.INSPECT,
+        words.INSPECT_EXAMPLES,
     )
+    inspect.add_argument("model", type=Path, metavar="MODEL|FOLDER", help=words.INSPECTED)
     inspect.add_argument("--json", action="store_true", help="as JSON")
     on = "encode this file or folder with the codec, and say how it uses its codes: entropy, bitrate, components"
     inspect.add_argument("--on", type=Path, metavar="AUDIO", help=on)
     picture = "draw the codebooks to this file, where they lie on a grid (self-organising maps)"
     inspect.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     inspect.set_defaults(device="auto")
-    for command in (restore, shift, *coders, inspect):
+    _add_report(commands)
+    judge = _command(commands, "evaluate", "measure a model on pairs", words.EVALUATE, words.EVALUATE_EXAMPLES)
+    _add_evaluation(judge)
+    add_compare(_command(commands, "compare", "compare two models", words.COMPARE, words.COMPARE_EXAMPLES))
+    add_grid(_command(commands, "grid", "lay a model out by shifter and shift", words.GRID, words.GRID_EXAMPLES))
+    for command in (restore, shift, *coders, inspect, judge):
         trust = "load a network class from outside the generators package, running its code"
         command.add_argument("--trust", action="store_true", help=trust)
     return top
@@ -123,6 +135,23 @@ def _add_coding(commands: Any) -> tuple[Parser, Parser]:
     return encode, decode
 
 
+def _add_report(commands: Any) -> None:
+    report = _command(commands, "report", "write a page to listen to", words.REPORT, words.REPORT_EXAMPLES)
+    add = report.add_argument
+    add("input", type=Path, metavar="RUN|RESULTS", help="a run's folder, or what `unshift evaluate` wrote")
+    add("--output", type=Path, metavar="FILE", help="the page (default: report.html in the run's or results' folder)")
+    add("--overwrite", action="store_true", help="replace a page that is there already")
+    add("--model", type=Path, help="what mends the clips (default: the model that the results name)")
+    add("--pairs", type=Path, metavar="FOLDER", help="where the clips are (default: what the results name)")
+    add("--clips", type=_count, metavar="N", default=6, help="how many there are to hear (default: 6)")
+    add(
+        "--seconds", type=_seconds, default=10.0, metavar="S", help="of each clip at most, from its start (default: 10)"
+    )
+    add("--megabytes", type=_count, default=32, metavar="N", help="what all clips may take of the page (default: 32)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is")
+    add("--trust", action="store_true", help="load a network class from outside the generators package")
+
+
 def _add_files(command: Parser) -> None:
     command.add_argument("input", type=Path, metavar="IN", help="a file, or a folder of them")
     command.add_argument("output", type=Path, metavar="OUT", help="the file to write, or the folder for IN's tree")
@@ -132,6 +161,10 @@ def _add_files(command: Parser) -> None:
 
 def _add_network(command: Parser) -> None:
     command.add_argument("--model", type=Path, help="a run, a checkpoint or a generator's folder")
+    _add_device(command)
+
+
+def _add_device(command: Parser) -> None:
     command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU if there is")
     chunk = "what the network hears at once, seconds (default: 10); less takes less memory"
     command.add_argument("--chunk-seconds", type=_seconds, default=10.0, help=chunk)
@@ -165,6 +198,13 @@ def _semitones(text: str) -> float:
     return value
 
 
+def _strength(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text or 'nothing'} is not a strength from 0 to 1")
+    return value
+
+
 def _seconds(text: str) -> float:
     value = _number(text)
     if not 0 < value <= LONGEST:
@@ -175,7 +215,13 @@ def _seconds(text: str) -> float:
 def _add_pairs(command: Parser) -> None:
     add = command.add_argument
     add("source", type=Path, metavar="SRC", help="folder of clean recordings; a folder below it is a speaker")
-    add("destination", type=Path, metavar="DST", help="folder for the pairs: new, or of the same command begun earlier")
+    add(
+        "destination",
+        type=Path,
+        nargs="?",
+        metavar="DST",
+        help="folder for the pairs: new, or of the same command begun earlier",
+    )
     semitones = "the shifts (default: -12 -7 -3 0 3 7 12); 0 teaches to leave clean audio alone"
     add("--semitones", type=_semitones, nargs="+", metavar="K", help=semitones)
     ways = "shift there and back, to train a restorer (default), or one way, to train the network to undo a shift"
@@ -191,6 +237,28 @@ def _add_pairs(command: Parser) -> None:
     add("--seed", type=int, help="of the splits (default: 0)")
     add("--workers", type=int, metavar="N", help="processes (default: one a core)")
     add("--piece-seconds", type=_seconds, help="longer recordings are cut into pieces (default: 20)")
+    add("--check", action="store_true", help="make nothing; say what is wrong with SRC's recordings and DST's pairs")
+
+
+def _add_evaluation(command: Parser) -> None:
+    add = command.add_argument
+    add("model", type=Path, metavar="MODEL", help="a run, a checkpoint or a generator's folder")
+    add("pairs", type=Path, metavar="PAIRS", help="a folder that `unshift pairs` wrote")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="the folder for the results")
+    add("--split", choices=["test", "validation"], default="test", help="of the pairs (default: test)")
+    add(
+        "--files", type=_count, metavar="N", help="so many pairs of each corpus at most, always the same (default: all)"
+    )
+    add("--corpus", nargs="+", metavar="NAME", help="these corpora alone (default: all)")
+    add("--measures", nargs="+", metavar="NAME", help="these measures alone (default: all that are installed)")
+    speech = "the corpora that are speech, the only ones that measures of speech are taken of; without a name: all are"
+    add("--speech", nargs="*", metavar="CORPUS", help=speech)
+    beside = "measure these shifters too: each shifts the originals as the pairs' shifter did"
+    add("--beside", nargs="+", default=[], metavar="SHIFTER", help=beside)
+    add("--name", dest="system", help="what the model is called in the results (default: its folder's name)")
+    add("--workers", type=_count, default=1, metavar="N", help="processes that measure (default: 1)")
+    add("--overwrite", action="store_true", help="replace results that are there already")
+    _add_device(command)
 
 
 class Version(argparse.Action):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
-from gan.cli import codec_commands
+from gan.cli import codec_commands, comparing_commands, data_inspection, evaluating_commands
 from gan.cli.hearing import heard_lines
 from gan.cli.inspection import Inspection, aligned, inspect, inspect_file
 from gan.cli.networks import load_network
@@ -55,6 +55,10 @@ def run(parsed: argparse.Namespace) -> int:
         "import": codec_commands.import_weights,
         "pairs": _pairs,
         "inspect": _inspect,
+        "report": _report,
+        "evaluate": evaluating_commands.evaluate,
+        "compare": comparing_commands.compare,
+        "grid": comparing_commands.grid,
     }
     return commands[parsed.name](parsed)
 
@@ -62,7 +66,11 @@ def run(parsed: argparse.Namespace) -> int:
 def _restore(parsed: argparse.Namespace) -> int:
     work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite)
     mender = _mender(parsed)
-    return work_through(work, lambda job, told: restore_file(job, mender, parsed.chunk_seconds, told), "restored")
+
+    def restore(job: Job, told: Progress) -> list[str]:
+        return restore_file(job, mender, parsed.chunk_seconds, told, parsed.strength)
+
+    return work_through(work, restore, "restored")
 
 
 def _shift(parsed: argparse.Namespace) -> int:
@@ -86,6 +94,9 @@ def _mender(parsed: argparse.Namespace) -> Mender:
 
 
 def _pairs(parsed: argparse.Namespace) -> int:
+    if parsed.check:
+        return data_inspection.check(parsed)
+    data_inspection.require_destination(parsed)
     given = {name: getattr(parsed, option) for option, name in PAIR_OPTIONS.items()}
     # What was not asked for keeps the default of PairSettings; lists become tuples.
     chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None}
@@ -104,11 +115,19 @@ def _pairs(parsed: argparse.Namespace) -> int:
     return 0 if report.records else NOTHING_DONE
 
 
+def _report(parsed: argparse.Namespace) -> int:
+    from gan.cli.report_command import report  # measures and pictures, which no other command needs
+
+    return report(parsed)
+
+
 def _inspect(parsed: argparse.Namespace) -> int:
     if parsed.model.is_file() and (parsed.on or parsed.picture):
         raise ModelError(f"{parsed.model}: is a file; --on and --picture want a codec's folder in its place")
     if not parsed.model.exists():
-        raise ModelError(f"{parsed.model} is not there: name a run, a checkpoint, a model's folder or an encoded file")
+        raise ModelError(f"{parsed.model} is not there: name a run, a model's or audio folder, or an encoded file")
+    if not (parsed.on or parsed.picture) and data_inspection.holds_data(parsed.model):
+        return data_inspection.inspect_data(parsed)
     found = inspect_file(parsed.model) if parsed.model.is_file() else inspect(parsed.model, trust=parsed.trust)
     heard, failed = codec_commands.hear_and_draw(parsed) if parsed.on or parsed.picture else ({}, 0)
     if parsed.json:

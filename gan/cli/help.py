@@ -26,8 +26,8 @@ the usual way of a codec, which writes sound down small:
   unshift decode song.unshift back.wav --model runs/codec3   6. and read it back
 
 `unshift COMMAND --help` tells more of each command.
-exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 some files of a folder failed, 2 nothing
-was done: a wrong wish, or every file failed; 130 stopped with Ctrl-C"""
+exit codes: 0 all went well (`pairs` leaves bad recordings out, and says so), 1 some files of a folder failed
+(`compare`: the first is worse), 2 nothing was done: a wrong wish, or every file failed; 130 stopped with Ctrl-C"""
 
 FAILURES = """\
 
@@ -43,6 +43,7 @@ examples:
   unshift restore shifted.wav mended.wav --model runs/stage3
   unshift restore album/ mended/ --model runs/stage3         every wav, flac, ogg, mp3, aiff and opus file below album/
   unshift restore in.flac out.flac --model runs/stage3/checkpoints/00010000 --chunk-seconds 2
+  unshift restore in.wav half.wav --model runs/stage3 --strength 0.5         half way from the input to the mended
 
 In a folder, files that are in OUT already are left alone, so a run that was stopped can go on; --overwrite does
 them again."""
@@ -69,7 +70,8 @@ examples:
   unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12
   unshift pairs voices/ pairs/ --semitones 12 --shifter Signalsmith --shifter World --workers 4
   unshift pairs voices/ pairs/ --held-out p225 p226          these speakers' folders are for the test only
-  unshift pairs music/ stereo/ --semitones 0 --channels 2    recordings as they are, for a stereo codec"""
+  unshift pairs music/ stereo/ --semitones 0 --channels 2    recordings as they are, for a stereo codec
+  unshift pairs voices/ pairs/ --check                       make nothing: say what is wrong with either"""
 
 ENCODE = """\
 Encode audio with a codec: a neural network turns it into few numbers, which become a small file. The sound comes back
@@ -111,7 +113,14 @@ examples:
 INSPECT = """\
 Say what a trained model is: its class, parameters, receptive field, sample rate, and multiply-accumulate operations
 per second of sound; of a codec its codebooks, bitrate and fingerprints too. Or say what an encoded file holds: a codec
-whose codes' SHA-256 is the file's can read it."""
+whose codes' SHA-256 is the file's can read it.
+
+Of a folder of recordings, or of pairs, say what is wrong with which: damaged, silent, clipped, off zero, upsampled (a
+brick wall under 72 % of half the rate), of another rate than the others, there twice, with a dead or opposite channel;
+of pairs also: sides that are apart in time (in samples), pitch, level, or with channels swapped. What plays at the
+wrong speed with a header like its neighbours' cannot be known. Exit code 0: nothing is wrong, 1: something is."""
+
+INSPECTED = "a run, a checkpoint, a generator's folder, an encoded file, or a folder of recordings or pairs"
 
 INSPECT_EXAMPLES = """\
 examples:
@@ -119,7 +128,84 @@ examples:
   unshift inspect runs/stage3/checkpoints/00010000/average --json
   unshift inspect runs/codec3 --on voices/                   entropy, used entries and true bitrate on your sound
   unshift inspect runs/codec_som --picture maps.png          the grids of self-organising maps
-  unshift inspect song.unshift                               length, sample rate, channels, bitrate, codebooks"""
+  unshift inspect song.unshift                               length, sample rate, channels, bitrate, codebooks
+  unshift inspect voices/                                    faults of recordings, before pairs are made of them
+  unshift inspect pairs/ --json                              faults of pairs, every figure"""
+
+REPORT = """\
+Write one HTML page about a run, or about what `unshift evaluate` found: loss curves with the doctor's verdicts, tables
+by corpus, spectrograms, players that switch at the same instant, blind listening tests (ABX and MUSHRA) and the model
+card. It is one file that needs no network and no server. It is whole or not there."""
+
+REPORT_EXAMPLES = """\
+examples:
+  unshift report runs/stage3                                 writes runs/stage3/report.html
+  unshift report results/ --output page.html --clips 10
+  unshift report results/results.json --pairs pairs/ --model runs/stage3    where they lie elsewhere by now
+
+Clips that do not fit into --megabytes are left out, and the page says which."""
+
+EVALUATE = """\
+Measure what a model is worth: the shifted side of every test pair is mended, and both are measured beside the clean
+side. FOLDER gets results.json (everything), results.csv (a row for each file and system) and summary.csv; the summary
+is printed, corpus by corpus. A corpus is a folder below that of the recordings; corpora are never pooled, and what was
+not shifted stands apart: there all that a model can do is harm. The unrepaired input always has its own figures.
+
+The names for --measures:
+  mel stft lsd_0_4k lsd_4_8k lsd_8_16k lsd_16_24k     distances of spectra
+  envelope                                            distance of all-pole envelopes, the formants' place
+  f0_median f0_p95 f0_octave voicing periodicity      errors of the pitch
+  si_sdr                                              of what was not shifted: does it do harm?
+  visqol visqol_speech pesq stoi                      listener models that hear the clean side too
+  distillmos dnsmos pq                                listener models that hear the output alone
+The last two lines come with unshift[evaluation], dnsmos with unshift[dnsmos], pq with unshift[aesthetics]; pq fetches
+its weights from the Hugging Face hub, so it is taken only where it is named. visqol_speech, pesq, stoi, distillmos and
+dnsmos know speech alone: --speech says which corpora are. Of one-way pairs there is no clean side to compare with:
+their pitch is held against where it should be, and only listener models of the output alone are asked."""
+
+EVALUATE_EXAMPLES = """\
+examples:
+  unshift evaluate runs/stage3 pairs/ --out results/stage3 --speech
+  unshift evaluate runs/stage3 pairs/ --out results/quick --files 20 --measures mel f0_median
+  unshift evaluate runs/stage3 pairs/ --out results/beside --beside World RubberBand --speech read sung --workers 4
+
+exit codes: 0 all went well, 1 some files or measures of them failed, 2 nothing was done"""
+
+COMPARE = """\
+Compare two systems file by file, measure by measure, each corpus by itself: clips that were not shifted, and one-way
+shifts, are apart too. Of each difference there is a 95 % bootstrap interval over recordings, not files (shifts of one
+recording are no independent witnesses), and a p-value of Wilcoxon's signed rank test on the recordings' means. The
+measures that decide are corrected for their number and that of the corpora after Holm. A is worse where a corrected
+p-value is below 0.05 and the interval lies wholly on the bad side."""
+
+COMPARE_EXAMPLES = """\
+examples:
+  unshift compare results/new results/old                    the mel distance decides
+  unshift compare results/new results/old --measures mel envelope voicing --json
+  unshift compare runs/stage3 runs/stage2 --pairs pairs/    evaluates both first, on the test split
+  unshift compare results/new results/new --system-b unrepaired        does the model mend at all?
+
+exit codes: 0 A is not significantly worse than B, 1 it is, in a measure that decides, 2 a wrong wish. With fewer than
+six recordings of a corpus the test can find nothing; more measures need more, and the output says how many."""
+
+GRID = """\
+Lay a model's results out by shifter and shift, for each corpus: the change against the unrepaired input with its 95 %
+interval over recordings; what became of clips that were not shifted; and a picture of quality by semitone. One-way
+shifts have no reference: the grid shows the measures that their results have.
+
+With --without, models that were each trained without one shifter are held against those that saw it."""
+
+GRID_EXAMPLES = """\
+examples:
+  unshift pairs recordings/ pairs/ --shifter Signalsmith --shifter World --shifter Psola \\
+      --semitones -12 -7 -5 -3 -2 -1 0 1 2 3 5 7 12          folders of recordings/ are the corpora: speech, mix ...
+  unshift evaluate runs/stage3 pairs/ --out results/
+  unshift grid results/                                      prints the tables, draws results/grid.png
+
+leaving one shifter out: train on the pairs of all others (the same SRC, --seed and splits), evaluate on those of all:
+  unshift pairs recordings/ pairs_without_world/ --shifter Signalsmith --shifter Psola --semitones ...
+  unshift evaluate RUN_WITHOUT_WORLD pairs/ --out results/without_world
+  unshift grid --without World=results/without_world --without Psola=results/without_psola"""
 
 IMPORT = """\
 Turn the weights of a Descript Audio Codec (a .pth file as `python -m dac download` leaves it, or a folder that

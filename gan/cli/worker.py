@@ -11,7 +11,9 @@ from tqdm import tqdm
 from gan.audio import AudioError
 from gan.coding.bitstream import BitstreamError
 from gan.data.manifest import ManifestError
+from gan.evaluating.results import ResultsError
 from gan.flow import Progress
+from gan.journal import JournalError
 from gan.pairs.make import PairError
 from gan.planning import Job, Plan
 from gan.wording import plain
@@ -20,9 +22,11 @@ from generators.contract import ModelError
 EXPECTED = (
     AudioError,
     BitstreamError,
+    JournalError,
     ManifestError,
     ModelError,
     PairError,
+    ResultsError,
     OSError,
     MemoryError,
     torch.OutOfMemoryError,

@@ -1,0 +1,93 @@
+"""What the commands that judge models do: evaluate."""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import cast
+
+from gan.cli.networks import load_network
+from gan.cli.worker import FAILED_IN_PART, NOTHING_DONE, say
+from gan.evaluating.evaluate import Evaluation, Plan
+from gan.evaluating.evaluate import evaluate as evaluate_model
+from gan.evaluating.results import RESULTS, Results, ResultsError, write_results
+from gan.evaluating.summary import as_csv, as_table, summarise
+from gan.files import write_text
+from generators.contract import Mender, ModelError
+
+SUMMARY = "summary.csv"
+MOST_SAID = 10
+
+
+def evaluate(parsed: argparse.Namespace) -> int:
+    """Measure a model on pairs, write results.json, results.csv and summary.csv, and print the summary.
+
+    Raises:
+        EXPECTED: it cannot be done.
+    """
+    if (parsed.out / RESULTS).exists() and not parsed.overwrite:
+        raise ResultsError(f"{parsed.out / RESULTS}: is there already; --overwrite replaces it")
+    network, folder = load_network(parsed)
+    if not isinstance(network, Mender):
+        raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
+    plan = _plan(parsed)
+    parsed.out.mkdir(parents=True, exist_ok=True)  # before the work, which can take hours
+    found = evaluate_model(cast(Mender, network), plan)
+    for remark in found.remarks:
+        say(remark)
+    _say_of_files("failed", found.failed)
+    _say_of_files("incomplete", found.complaints)
+    if not found.rows:
+        say("no file could be evaluated")
+        return NOTHING_DONE
+    results = Results(_facts(parsed, plan, found, str(folder)), found.rows)
+    lines = summarise(results)
+    write_results(parsed.out, results)
+    write_text(parsed.out / SUMMARY, as_csv(lines))
+    print(as_table(lines, results.systems()))  # noqa: T201
+    say(f"{parsed.out} holds {RESULTS} and more: {len({row.file for row in found.rows})} files were measured")
+    return FAILED_IN_PART if found.failed or found.complaints else 0
+
+
+def _plan(parsed: argparse.Namespace) -> Plan:
+    return Plan(
+        parsed.pairs,
+        parsed.system or parsed.model.resolve().name,
+        split=parsed.split,
+        files=parsed.files,
+        corpora=parsed.corpus,
+        measures=parsed.measures,
+        speech=parsed.speech,
+        beside=tuple(parsed.beside),
+        workers=parsed.workers,
+        chunk_seconds=parsed.chunk_seconds,
+    )
+
+
+def _facts(parsed: argparse.Namespace, plan: Plan, found: Evaluation, folder: str) -> dict[str, object]:
+    return {
+        "system": plan.system,
+        "model": folder,
+        "pairs": str(plan.folder),
+        "split": plan.split,
+        "files_of_each_corpus": plan.files,
+        "corpora": plan.corpora,
+        "speech": plan.speech,
+        "measures": found.measures,
+        "beside": plan.beside,
+        "device": parsed.device,
+        "failed": found.failed,
+        "incomplete": found.complaints,
+        "versions": {name: version(name) for name in ("unshift", "torch", "numpy")},
+    }
+
+
+def _say_of_files(what: str, problems: Sequence[tuple[str, str]]) -> None:
+    """Tell the user which files had a problem: one line a reason where many share it, ten lines at most."""
+    reasons = Counter(reason for _, reason in problems)
+    first = {reason: file for file, reason in reversed(problems)}
+    for reason, count in reasons.most_common(MOST_SAID):
+        others = f" (and {count - 1} more like it)" if count > 1 else ""
+        say(f"{what}: {first[reason]}{others}: {reason}")
+    if len(reasons) > MOST_SAID:
+        say(f"{what}: {len(reasons) - MOST_SAID} more reasons, see {RESULTS}")

@@ -1,0 +1,196 @@
+"""Two systems on the same files: what differs, how surely, and whether the first is worse."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from gan.evaluating.measures import CATALOGUE
+from gan.evaluating.results import UNREPAIRED, Results, ResultsError, Row
+from gan.evaluating.statistics import LEVEL, Difference, difference, holm, least_p_value, signed_rank
+
+FIRST_CHOICE = "mel"
+TEST = "Wilcoxon's signed rank test on the recordings' mean differences, two-sided"
+SAME = 0.01
+"""How far two measurements of the same unrepaired file may be apart, as a share (absolute below 1)."""
+
+Verdict = Literal["better", "worse", "unclear", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One measure on one material.
+
+    Attributes:
+        material: a corpus; clips that were not shifted, and one-way shifts, are materials of their own.
+        measure: its name in the catalogue.
+        difference: the first system (mean) against the second (baseline), on the files that have both.
+        p_value: of the paired test, not corrected.
+        corrected: after Holm's correction for all chosen cells; None where the measure was not chosen.
+        verdict: "better" or "worse" (the first system than the second) where the corrected p-value is below LEVEL and
+            the interval leaves zero out to the same side; else "unclear"; "" where the measure was not chosen.
+    """
+
+    material: str
+    measure: str
+    difference: Difference
+    p_value: float
+    corrected: float | None = None
+    verdict: Verdict = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of comparing two systems.
+
+    Attributes:
+        first: the system that is judged.
+        second: the one that it is held against.
+        chosen: the measures that decide.
+        cells: by material, then measure.
+        remarks: what a reader should know.
+    """
+
+    first: str
+    second: str
+    chosen: tuple[str, ...]
+    cells: list[Cell]
+    remarks: list[str]
+
+    def worse(self) -> list[Cell]:
+        """Give the chosen cells in which the first system is significantly worse."""
+        return [cell for cell in self.cells if cell.verdict == "worse"]
+
+    def as_values(self) -> dict[str, Any]:
+        """Give it as JSON has it, with what was tested and how."""
+        tests = sum(cell.corrected is not None for cell in self.cells)
+        how = {"test": TEST, "correction": "Holm", "tests": tests, "level": LEVEL}
+        return {**asdict(self), **how, "worse": [f"{cell.material}/{cell.measure}" for cell in self.worse()]}
+
+
+def material_of(row: Row) -> str:
+    """Name what a row is pooled with: its corpus, and apart from that what was not shifted or shifted one way only."""
+    one_way = ", one way" if row.direction == "one_way" else ""
+    return f"{row.corpus}{one_way}{', not shifted' if row.semitones == 0 else ''}"
+
+
+def system_of(results: Results, wanted: str | None, whose: str) -> str:
+    """Say which system of some results is meant.
+
+    Args:
+        results: of an evaluation.
+        wanted: a name, or None for the only model.
+        whose: the results' name, for the message.
+
+    Raises:
+        ResultsError: there is no such system, or more than one that could be meant.
+    """
+    there = results.systems()
+    if wanted is not None:
+        if wanted not in there:
+            raise ResultsError(f"{whose}: there is no system {wanted!r}; there are {', '.join(there)}")
+        return wanted
+    models = [name for name in there if name != UNREPAIRED]
+    if (named := results.facts.get("system")) in models:
+        return str(named)
+    if len(models) != 1:
+        raise ResultsError(f"{whose}: say which system is meant: {', '.join(there)}")
+    return models[0]
+
+
+def compare(
+    first: Mapping[str, Row], second: Mapping[str, Row], measures: Collection[str] | None = None
+) -> tuple[list[Cell], tuple[str, ...], list[str]]:
+    """Compare two systems, measure by measure and material by material, on the files that both have.
+
+    Args:
+        first: rows by file of the system that is judged.
+        second: of the one that it is held against.
+        measures: those that decide; None for the mel distance, or for all where that is missing. The others are
+            compared too, but not tested against LEVEL.
+
+    Returns:
+        The cells, the measures that decide, and remarks.
+
+    Raises:
+        ResultsError: no file is in both, or a measure is unknown or missing.
+    """
+    files = sorted(file for file in first.keys() & second.keys() if first[file].corpus == second[file].corpus)
+    if not files:
+        raise ResultsError("no file is in both results: evaluate both on the same pairs and split")
+    there = [name for name in CATALOGUE if any(name in first[f].values and name in second[f].values for f in files)]
+    chosen = _chosen(there, measures)
+    cells = []
+    for material in sorted({material_of(first[file]) for file in files}):
+        its = [file for file in files if material_of(first[file]) == material]
+        recordings = [first[file].recording for file in its]
+        for name in there:
+            values = [[rows[file].values.get(name, float("nan")) for file in its] for rows in (first, second)]
+            if (found := difference(values[0], values[1], recordings)) is not None:
+                changes = [ours - theirs for ours, theirs in zip(*values, strict=True)]
+                cells.append(Cell(material, name, found, signed_rank(changes, recordings)))
+    cells = _judged(cells, chosen)
+    return cells, chosen, [*_left_out(first, second, files), *_hopeless(cells)]
+
+
+def _chosen(there: Sequence[str], measures: Collection[str] | None) -> tuple[str, ...]:
+    if not there:
+        raise ResultsError("the results share no measure: evaluate both with the same measures")
+    if measures is None:
+        return (FIRST_CHOICE,) if FIRST_CHOICE in there else tuple(there)
+    for name in measures:
+        if name not in there:
+            kind = "is in not both results" if name in CATALOGUE else "is no measure"
+            raise ResultsError(f"{name!r} {kind}; both have {', '.join(there)}")
+    return tuple(dict.fromkeys(measures))
+
+
+def _judged(cells: Iterable[Cell], chosen: Collection[str]) -> list[Cell]:
+    """Correct the p-values of the chosen cells for their number and say what follows."""
+    cells = list(cells)
+    corrected = iter(holm([cell.p_value for cell in cells if cell.measure in chosen]))
+    judged = []
+    for cell in cells:
+        if cell.measure not in chosen:
+            judged.append(cell)
+            continue
+        p_value = next(corrected)
+        said = cell.difference.verdict(CATALOGUE[cell.measure].lower_is_better) if p_value < LEVEL else "unclear"
+        verdict: Verdict = "better" if said == "better" else "worse" if said == "worse" else "unclear"
+        judged.append(Cell(cell.material, cell.measure, cell.difference, cell.p_value, p_value, verdict))
+    return judged
+
+
+def _left_out(first: Mapping[str, Row], second: Mapping[str, Row], files: Collection[str]) -> list[str]:
+    only = len(first.keys() | second.keys()) - len(files)
+    return [f"{only} file{'s' * (only != 1)} left out: only one of the two has them"] if only else []
+
+
+def _hopeless(cells: Collection[Cell]) -> list[str]:
+    """Say where no difference, however large, could have been found by itself."""
+    tests = sum(cell.corrected is not None for cell in cells)
+    most = {cell.material: 0 for cell in cells if cell.corrected is not None}
+    for cell in cells:
+        if cell.corrected is not None:
+            most[cell.material] = max(most[cell.material], cell.difference.recordings)
+    # The smallest of so many p-values is what Holm multiplies by all of them.
+    few = sorted(material for material, count in most.items() if least_p_value(count) * tests >= LEVEL)
+    if not few:
+        return []
+    needed = next(count for count in range(1, 99) if least_p_value(count) * tests < LEVEL)
+    count = f"{tests} test{'s' * (tests != 1)}"
+    return [f"too few recordings of {', '.join(few)} for a verdict: with {count} {needed} are needed"]
+
+
+def check_same_input(first: Results, second: Results) -> None:
+    """See that two evaluations had the same input: the unrepaired files measure the same in both.
+
+    Raises:
+        ResultsError: they do not: other audio under the same names, or other settings.
+    """
+    ours, theirs = first.of(UNREPAIRED), second.of(UNREPAIRED)
+    for file in sorted(ours.keys() & theirs.keys()):
+        for name in sorted(ours[file].values.keys() & theirs[file].values.keys()):
+            a, b = ours[file].values[name], theirs[file].values[name]
+            if abs(a - b) > SAME * max(1.0, abs(a), abs(b)):
+                was = f"{name} of the unrepaired {file} is {a:.4g} in one and {b:.4g} in the other"
+                raise ResultsError(f"{was}: these are not the same pairs, or not measured alike; evaluate both again")

@@ -1,0 +1,151 @@
+"""What a pair's systems made, judged: here, or in several processes."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import PurePosixPath
+
+import torch
+
+from gan.audio import Waveform
+from gan.data.manifest import PairRecord
+from gan.evaluating.contract import MeasureError, Sound, Take
+from gan.evaluating.measures import Panel
+from gan.evaluating.results import UNREPAIRED, Row
+from gan.pairs.procedure import shift_wide, there_and_back
+from gan.pairs.shift import ShiftError, load_shifter
+
+ROOT = "."
+"""The corpus of recordings that lay in no folder."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pair and what the model made of it.
+
+    Attributes:
+        place: of the pair, in the order of all.
+        record: the pair.
+        source: the shifted sound, [channels, samples].
+        target: the original, same shape.
+        output: what the model made of the source, same shape.
+        system: what the model is called.
+        beside: shifters that shift the original as the pair's did.
+        speech: whether it is speech.
+    """
+
+    place: int
+    record: PairRecord
+    source: Waveform
+    target: Waveform
+    output: Waveform
+    system: str
+    beside: tuple[str, ...]
+    speech: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row for each system of a pair, and what could not be had.
+
+    Attributes:
+        place: of the pair.
+        rows: the unrepaired input first.
+        complaints: sentences.
+    """
+
+    place: int
+    rows: list[Row]
+    complaints: list[str]
+
+
+def corpus_of(record: PairRecord) -> str:
+    """Give the first folder of a recording's path, "." where it lay in none."""
+    parts = PurePosixPath(record.origin).parts
+    return parts[0] if len(parts) > 1 else ROOT
+
+
+def judge(task: Task, panel: Panel) -> Judged:
+    """Measure every system's output of a pair."""
+    record = task.record
+    complaints: list[str] = []
+    outputs = {UNREPAIRED: task.source, task.system: task.output}
+    for name in task.beside if record.semitones != 0 else ():
+        try:
+            outputs[name] = _shifted(task, name)
+        except ShiftError as error:
+            complaints.append(str(error))
+    original = Sound(task.target, record.sample_rate)
+    rows = []
+    for system, waveform in outputs.items():
+        take = Take(Sound(waveform, record.sample_rate), original, record.semitones, record.direction)
+        values, wrong = panel.measure(take, speech=task.speech)
+        complaints += [f"{system}: {complaint}" for complaint in wrong]
+        what = (record.source, corpus_of(record), record.origin, record.speaker)
+        rows.append(Row(*what, record.semitones, record.shifter, record.direction, system, values))
+    return Judged(task.place, rows, complaints)
+
+
+def _shifted(task: Task, name: str) -> Waveform:
+    shift = shift_wide if task.record.direction == "one_way" else there_and_back
+    return shift(task.target, task.record.sample_rate, task.record.semitones, load_shifter(name))
+
+
+def judge_all(tasks: Iterable[Task], measures: Sequence[str], workers: int) -> Iterator[Judged]:
+    """Judge tasks as they come; with several processes the order is that of their ends.
+
+    Raises:
+        MeasureError: what a measure needs cannot be had, or a process died.
+    """
+    panel = Panel(measures)  # with several processes too: what is wrong with a judge comes out before the work begins
+    if workers == 1:
+        for task in tasks:
+            yield judge(task, panel)
+        return
+    context = get_context("spawn")
+    leash, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(leash, tuple(measures)))
+    waiting: set[Future[Judged]] = set()
+    try:
+        for task in tasks:
+            waiting.add(pool.submit(_judge_in_worker, task))
+            if len(waiting) >= 2 * workers:  # more would only fill the memory
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in wait(waiting).done)
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise MeasureError("a process died, perhaps for want of memory: fewer --workers take less") from error
+    finally:
+        held.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+        leash.close()
+
+
+_panels: list[Panel] = []
+"""Of this process, where it is a worker."""
+
+
+def _start_worker(leash: Connection, measures: tuple[str, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Only the parent holds the other end: a worker ends with it, even where it is killed.
+    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
+    torch.set_num_threads(1)
+    _panels.append(Panel(measures))
+
+
+def _end_with_parent(leash: Connection) -> None:
+    try:
+        leash.recv()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _judge_in_worker(task: Task) -> Judged:
+    return judge(task, _panels[0])

@@ -1,0 +1,96 @@
+"""What speaks against one recording, by what was heard of it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gan.pairs.check import SILENT
+from gan.pairs.inspecting.band import Wall, find_wall
+from gan.pairs.inspecting.findings import Finding
+from gan.pairs.inspecting.portrait import LEVELS, Portrait
+
+MOST_QUIET = 0.8
+"""Share of a recording that may be silence: speech with long pauses has 70 %."""
+CEILING = 0.985
+"""Flat runs at so much of the peak and above are counted."""
+MOST_FLAT, MOST_FLAT_SHARE = 20, 5e-5
+"""So many samples in such runs are nobody's chance; an orchestra at full scale has 4, a hard-limited loop 9."""
+MOST_OFFSET = 0.01
+"""Of full scale, -40 dB. Clean recordings have up to 0.002."""
+BAND = 0.72
+"""A wall above this share of half the rate is no fault: 20 kHz at 48 kHz, or the 17 kHz that coders leave at 44.1 kHz.
+Under it lie 32 kHz made 44.1 kHz (0.66 to 0.71) and all that is worse."""
+DROP, SPREAD = 28.0, 5.0
+"""A wall falls by so many dB, to a floor that is level within so many. Weak tops fall slower, and not to a floor."""
+DEAD = 30.0
+"""One channel so many dB under the other, and silent, is dead."""
+OPPOSITE = -20.0
+"""Channels of which the mean is so many dB under the two cancel each other."""
+
+
+def judge(portrait: Portrait, file: str, *, band: bool = True) -> Iterator[Finding]:
+    """Give what is wrong with a recording.
+
+    Args:
+        portrait: what was heard of it.
+        file: its name.
+        band: whether its band should be full; of what a shifter made it need not be.
+    """
+    moving = np.sqrt(np.maximum(portrait.energy - portrait.offset**2, 0))
+    if moving.max() < SILENT:
+        yield Finding("silent", file, "all of it", f"RMS {_decibels(moving.max()):.0f} dB", _decibels(moving.max()))
+    elif portrait.quiet > MOST_QUIET:
+        where = f"{portrait.longest_quiet:.2f} s from {portrait.first_quiet:.2f} s on, and elsewhere"
+        yield Finding("silent", file, where, f"{100 * portrait.quiet:.0f} % is under -60 dB", portrait.quiet)
+    yield from _clipped(portrait, file)
+    for channel, offset in enumerate(portrait.offset):
+        if abs(offset) >= MOST_OFFSET:
+            figure = f"{offset:+.4f} of full scale off zero"
+            yield Finding("offset", file, _channel(portrait, channel), figure, float(offset))
+    if band and (wall := upsampled(portrait)):
+        end, half = wall.frequency / 1000, portrait.sample_rate / 2000
+        figure = f"its band ends at {end:.1f} of {half:g} kHz, falling by {wall.drop:.0f} dB"
+        yield Finding("upsampled", file, "all of it", figure, round(wall.frequency))
+    yield from _channels(portrait, file)
+
+
+def upsampled(portrait: Portrait) -> Wall | None:
+    """Give the wall at which a recording's band was cut off well under half its rate, if there is one."""
+    wall = find_wall(portrait.loudest, portrait.sample_rate)
+    if wall is None or wall.frequency > BAND * portrait.sample_rate / 2:
+        return None
+    return wall if min(wall.drop, wall.above) >= DROP and wall.spread <= SPREAD else None
+
+
+def _clipped(portrait: Portrait, file: str) -> Iterator[Finding]:
+    for channel, (flats, peak) in enumerate(zip(portrait.flats, portrait.peak, strict=True)):
+        lowest = int(min(CEILING * peak, 1.0) * LEVELS)
+        count = float(flats.samples[lowest:].sum())
+        if count < MOST_FLAT or count < MOST_FLAT_SHARE * portrait.samples:
+            continue
+        first = int(flats.first[lowest:].min()) / portrait.sample_rate
+        where = f"{_channel(portrait, channel)}, first at {first:.2f} s"
+        figure = f"{count:.0f} samples ({100 * count / portrait.samples:.2g} %) lie flat at {peak:.3f} of full scale"
+        yield Finding("clipped", file, where, figure, count / portrait.samples)
+
+
+def _channels(portrait: Portrait, file: str) -> Iterator[Finding]:
+    if portrait.channels != 2 or portrait.energy.max() < SILENT**2:
+        return
+    level = 10 * np.log10(portrait.energy + 1e-20)
+    weaker = int(level.argmin())
+    apart = float(level.max() - level.min())
+    if apart > DEAD and np.sqrt(portrait.energy[weaker]) < SILENT:
+        yield Finding("dead channel", file, f"channel {weaker + 1}", f"{apart:.0f} dB under the other", apart)
+        return
+    sum_level = 10 * float(np.log10((portrait.middle_energy + 1e-20) / portrait.energy.mean()))
+    if sum_level < OPPOSITE:
+        yield Finding("opposite channels", file, "all of it", f"their mean is {-sum_level:.0f} dB softer", sum_level)
+
+
+def _channel(portrait: Portrait, channel: int) -> str:
+    return "all of it" if portrait.channels == 1 else f"channel {channel + 1}"
+
+
+def _decibels(rms: float) -> float:
+    return 20 * float(np.log10(rms + 1e-10))

@@ -1,0 +1,232 @@
+"""The data doctor: faults seeded into real clips are found at the right file, and clean clips have none."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import stereo_audio
+
+from gan.audio import Waveform, read, resample, write
+from gan.cli import main
+from gan.data.manifest import PairRecord, read_manifest, write_manifest
+from gan.pairs.inspecting.doctor import examine_pairs, examine_recordings
+from gan.pairs.inspecting.findings import Diagnosis
+from gan.pairs.make import PairSettings, make_pairs
+
+CLIPS = Path(__file__).parents[1] / "demo/clips"
+VOICE = CLIPS / "kathleen/speech_en_kathleen_1.flac"
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(CLIPS, tmp_path / "clean"))
+
+
+@pytest.fixture
+def made(pairs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pairs, tmp_path / "made"))
+
+
+def told(found: Diagnosis) -> set[tuple[str, str]]:
+    return {(finding.file, finding.kind) for finding in found.findings}
+
+
+def value(found: Diagnosis, kind: str) -> float:
+    (one,) = (finding for finding in found.findings if finding.kind == kind)
+    return one.value
+
+
+def stereo(change: Callable[[Waveform], Waveform]) -> Waveform:
+    sides = [read(CLIPS / file, sample_rate=48000)[0][:, :96000] for file in stereo_audio.SIDES["speech.flac"]]
+    return change(0.8 * np.concatenate(sides))
+
+
+def test_clean_clips_have_no_fault(clean: Path) -> None:
+    found = examine_recordings(clean, progress=False)
+    assert found.findings == []
+    assert found.items == len(list(clean.rglob("*.flac"))) > 7
+    assert found.seconds == pytest.approx(sum(soundfile.info(file).duration for file in clean.rglob("*.flac")))
+
+
+def test_every_seeded_fault_of_recordings_is_found(clean: Path) -> None:
+    voice, rate = read(VOICE)
+    seeds = clean / "kathleen"
+    write(seeds / "clipped.flac", np.clip(voice * 8, -0.999, 0.999), rate)
+    write(seeds / "ceiling.flac", np.clip(voice[:, 9000:] * 2, -0.3, 0.3), rate)
+    write(seeds / "silent.wav", 1e-5 * voice, rate)
+    write(seeds / "mostly.wav", np.pad(voice[:, :24000], ((0, 0), (48000, 240000))), rate)
+    write(seeds / "offset.flac", 0.5 * voice[:, 7000:] + np.float32(0.03), rate)
+    shutil.copy(seeds / VOICE.name, clean / "nathalie/copy.flac")
+    other, other_rate = read(CLIPS / "sms_singer/singing_female_sms.flac")
+    write(clean / "cello/singer_again.ogg", 0.4 * other, other_rate)
+    write(clean / "sms_female/upsampled.flac", resample(voice[:, 20000:], rate, 16000), 16000)
+    narrow, _ = read(clean / "sms_female/upsampled.flac", sample_rate=rate)
+    (clean / "sms_female/upsampled.flac").unlink()
+    write(seeds / "upsampled.flac", narrow, rate)
+    write(seeds / "rate.flac", voice[:, 30000:], 44100)
+    write(clean / "cello/dead.flac", stereo(lambda both: both * np.array([[1], [0]], np.float32)), 48000)
+    write(clean / "cello/opposite.flac", stereo(lambda both: both[1:] * np.array([[1], [-1]], np.float32)), 48000)
+    numbers = voice[0].copy()
+    numbers[5000] = np.nan
+    soundfile.write(seeds / "nan.wav", numbers, rate, subtype="FLOAT")
+    (seeds / "cut.flac").write_bytes(VOICE.read_bytes()[:90000])
+    found = examine_recordings(clean, progress=False)
+    assert told(found) == {
+        ("kathleen/clipped.flac", "clipped"),
+        ("kathleen/ceiling.flac", "clipped"),
+        ("kathleen/silent.wav", "silent"),
+        ("kathleen/mostly.wav", "silent"),
+        ("kathleen/offset.flac", "offset"),
+        ("nathalie/copy.flac", "duplicate"),
+        ("sms_singer/singing_female_sms.flac", "duplicate"),
+        ("kathleen/upsampled.flac", "upsampled"),
+        ("kathleen/rate.flac", "wrong rate"),
+        ("cello/dead.flac", "dead channel"),
+        ("cello/opposite.flac", "opposite channels"),
+        ("kathleen/nan.wav", "damaged"),
+        ("kathleen/cut.flac", "damaged"),
+    }
+    assert value(found, "offset") == pytest.approx(0.03, abs=0.002)
+    assert 7000 < value(found, "upsampled") <= 8000
+    assert value(found, "wrong rate") == 44100
+    clipped = {finding.file: finding.value for finding in found.findings if finding.kind == "clipped"}
+    assert clipped["kathleen/clipped.flac"] == pytest.approx(np.mean(np.abs(voice * 8) >= 0.999), rel=0.35)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 32000])
+def test_every_usual_rate_is_seen_through(rate: int, tmp_path: Path) -> None:
+    for name in ("kathleen/speech_en_kathleen_0.flac", "cello/cello_phrase_sms.flac", "kerstin"):
+        file = next((CLIPS / name).glob("*.flac")) if name == "kerstin" else CLIPS / name
+        voice, own = read(file)
+        write(tmp_path / "again.flac", resample(resample(voice, own, rate), rate, own), own)
+        assert told(examine_recordings(tmp_path, progress=False)) == {("again.flac", "upsampled")}, name
+
+
+@pytest.mark.parametrize("ending", [".ogg", ".mp3", ".opus", ".wav"])
+def test_a_copy_in_another_container_is_known(ending: str, tmp_path: Path) -> None:
+    voice, rate = read(VOICE)
+    write(tmp_path / "a.flac", voice, rate)
+    write(tmp_path / f"b{ending}", -0.5 * voice, rate)
+    write(tmp_path / "c.flac", np.roll(voice, voice.shape[1] // 2, axis=1), rate)
+    found = examine_recordings(tmp_path, progress=False)
+    assert told(found) == {(f"b{ending}", "duplicate")}
+
+
+def test_a_bass_note_is_neither_clipped_nor_off_zero(tmp_path: Path) -> None:
+    seconds = np.arange(96000) / 48000
+    for hertz in (25, 40, 97):
+        write(tmp_path / f"{hertz}.wav", (0.9 * np.sin(2 * np.pi * hertz * seconds)).astype(np.float32)[None], 48000)
+    assert examine_recordings(tmp_path, progress=False).findings == []
+
+
+def source_of(folder: Path, semitones: float, place: int = 0) -> PairRecord:
+    return [record for record in read_manifest(folder) if record.semitones == semitones][place]
+
+
+def late(waveform: Waveform, samples: int) -> Waveform:
+    return np.pad(waveform, ((0, 0), (samples, 0)))[:, : waveform.shape[1]]
+
+
+def test_clean_pairs_have_no_fault(made: Path) -> None:
+    assert examine_pairs(made, progress=False).findings == []
+
+
+@pytest.mark.parametrize("samples", [400, -700, 20000])
+def test_a_shifted_pair_that_is_late_is_found(samples: int, made: Path) -> None:
+    record = source_of(made, 12.0)
+    write_manifest(made, [one for one in read_manifest(made) if one.origin == record.origin])
+    waveform, rate = read(made / record.source)
+    turned = late(waveform, samples) if samples > 0 else np.pad(waveform[:, -samples:], ((0, 0), (0, -samples)))
+    write(made / record.source, turned, rate)
+    found = examine_pairs(made, progress=False)
+    assert told(found) == {(record.source, "misaligned")}
+    assert value(found, "misaligned") == pytest.approx(samples, abs=120)
+
+
+def test_a_pair_of_like_waveforms_is_held_to_the_sample(made: Path) -> None:
+    records = read_manifest(made)
+    record = source_of(made, 0.0)
+    records = [one for one in records if one.origin == record.origin]
+    waveform, rate = read(made / record.target)
+    rng = np.random.default_rng(0)
+    noisy = late(waveform, 5) + np.float32(1e-3) * rng.standard_normal(waveform.shape).astype(np.float32)
+    write(made / "late.flac", noisy, rate)
+    write_manifest(made, [replace(one, source="late.flac") if one == record else one for one in records])
+    found = examine_pairs(made, progress=False)
+    assert told(found) == {("late.flac", "misaligned")}
+    assert value(found, "misaligned") == 5
+
+
+def test_other_faults_of_pairs_are_found(made: Path) -> None:
+    fast, header, short, quiet = (source_of(made, k, place) for k in (-12.0, 12.0) for place in (0, 1))
+    waveform, rate = read(made / fast.source)
+    write(made / fast.source, np.pad(resample(waveform, rate, 44100), ((0, 0), (0, 20000)))[:, : fast.samples], rate)
+    for record, change, to in ((header, 1.0, 44100), (quiet, 1e-5, rate)):
+        waveform, _ = read(made / record.source)
+        write(made / record.source, np.float32(change) * waveform, to)
+    waveform, _ = read(made / short.source)
+    write(made / short.source, waveform[:, :-4000], rate)
+    found = examine_pairs(made, progress=False)
+    assert told(found) >= {
+        (fast.source, "wrong rate"),
+        (header.source, "wrong rate"),
+        (short.source, "misaligned"),
+        (quiet.source, "silent"),
+    }
+    assert {file for file, _ in told(found)} == {one.source for one in (fast, header, short, quiet)}
+    cents = [one.value for one in found.findings if one.kind == "wrong rate" and one.file == fast.source]
+    assert cents == [pytest.approx(1200 * np.log2(48000 / 44100), abs=25)]
+
+
+def test_swapped_channels_of_a_pair_are_found(tmp_path: Path) -> None:
+    music = stereo_audio.music(tmp_path / "music")
+    make_pairs(PairSettings(music, tmp_path / "made", semitones=(0.0, 4.0), channels=2, workers=1), progress=False)
+    assert examine_pairs(tmp_path / "made", progress=False).findings == []
+    record = source_of(tmp_path / "made", 4.0)
+    waveform, rate = read(tmp_path / "made" / record.source)
+    write(tmp_path / "made" / record.source, waveform[::-1], rate)
+    assert (record.source, "swapped channels") in told(examine_pairs(tmp_path / "made", progress=False))
+
+
+def test_the_command_tells_and_its_code_says(clean: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(clean)]) == 0
+    assert "none" in capsys.readouterr().out
+    write_manifest(made, read_manifest(made)[:2])
+    assert main(["pairs", str(clean), str(made), "--check"]) == 0
+    assert main(["pairs", str(made), "--check"]) == 0
+    voice, rate = read(VOICE)
+    write(clean / "kathleen/offset.flac", 0.5 * voice[:, 7000:] + np.float32(0.03), rate)
+    capsys.readouterr()
+    assert main(["inspect", str(clean)]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^faults +1 in 1 file$", said, re.MULTILINE)
+    assert re.search(r"^  offset +1$", said, re.MULTILINE)
+    assert "kathleen/offset.flac: offset" in said
+    assert main(["pairs", str(clean), "--check"]) == 1
+    capsys.readouterr()
+    assert main(["inspect", str(clean), "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["file"], finding["kind"]) == ("kathleen/offset.flac", "offset")
+    assert main(["pairs", str(clean), "--check", "--rate", "96000"]) == 1
+    assert "leave it out, or make pairs of at most" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    for words in (
+        ["inspect", str(tmp_path / "empty")],
+        ["pairs", str(tmp_path / "empty"), "--check"],
+        ["pairs", str(tmp_path / "nowhere"), "--check"],
+        ["pairs", str(CLIPS)],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("unshift: ")
+        assert said.err.count("\n") == 1
