@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import PurePosixPath
 
 from scores import BASELINE, METRICS, Score, compare, headline, shifted
 
 from gan.evaluating.measures import CATALOGUE
 from gan.evaluating.results import Row
+from gan.evaluating.statistics import FEWEST
 from gan.report.page import Clip, Page, Section, curves, facts, within
 from gan.report.pictures import Curve
 from gan.report.tables import figures
 
 ATTRIBUTION = "https://creativecommons.org/licenses/by/4.0/"
-CORPUS = "Held-out clips"
+# By the folder that a recording lies in: what is spoken and what is sung are never pooled.
+CORPORA = {"sms_female": "speech", "sms_male": "speech", "vignesh": "singing"}
+OTHER = "other recordings"
+FEW = "So few recordings show that the parts fit together, not how good the model is."
 LEAD = (
     "Clips are shifted by a DSP shifter and back again, three short stages of training learn to undo the damage, and "
     "the result is heard and measured on voices that training never met."
@@ -43,7 +48,7 @@ class Content:
     Attributes:
         clips: clips to listen to.
         scores: the metrics of every held-out clip, of the baseline and of every stage.
-        stages: names of the stages, in order; the last one is the one in the headline.
+        stages: names of the stages, in order; the headline is about the last one.
         curves: what the stages' journals say.
         card: of the model.
         credits: the clips that were used.
@@ -62,13 +67,12 @@ class Content:
 def compose(content: Content) -> Page:
     """Put the page together; every figure and sentence on it follows from the content."""
     last = content.stages[-1]
-    found = compare(shifted(content.scores), last, "mel")
     credited = "\n".join(_credit(credit) for credit in content.credits)
     page = Page(
         title="unshift: a tiny model against the damage of pitch shifting",
         lead=LEAD,
-        headline=headline(content.scores, last),
-        mood=found.verdict(METRICS["mel"].lower_is_better) if found else "unclear",
+        headline=" ".join(sentences(content.scores, last)),
+        mood=mood(content.scores, last),
         remarks=["Every clip was held out."],
         sections=[
             Section(
@@ -83,12 +87,46 @@ def compose(content: Content) -> Page:
     return within(page, content.clips)
 
 
+def corpus_of(score: Score) -> str:
+    """Name what a score may be pooled with."""
+    return CORPORA.get(PurePosixPath(score.recording).parts[0], OTHER)
+
+
+def by_corpus(scores: Sequence[Score]) -> dict[str, list[Score]]:
+    """Sort scores by corpus."""
+    return {
+        corpus: [score for score in scores if corpus_of(score) == corpus]
+        for corpus in sorted({corpus_of(score) for score in scores}, reverse=True)
+    }
+
+
+def sentences(scores: Sequence[Score], system: str) -> list[str]:
+    """Say what the system did, a sentence a corpus, and how little a few recordings say."""
+    parts = by_corpus(scores)
+    said = [f"{corpus.capitalize()}: {headline(part, system)}" for corpus, part in parts.items()]
+    few = any(len({score.recording for score in part}) < FEWEST for part in parts.values())
+    return [*said, *([FEW] if few else [])]
+
+
+def mood(scores: Sequence[Score], system: str) -> str:
+    """Give the verdict of all corpora: "worse" where any got worse, "better" where every one got better."""
+    found = [compare(shifted(part), system, "mel") for part in by_corpus(scores).values()]
+    verdicts = {one.verdict(METRICS["mel"].lower_is_better) if one else "unclear" for one in found}
+    return "worse" if "worse" in verdicts else "better" if verdicts == {"better"} else "unclear"
+
+
+def risen(scores: Sequence[Score], system: str) -> list[str]:
+    """Name the corpora whose mean mel distance did not go down, surely or not, or could not be measured."""
+    found = {corpus: compare(shifted(part), system, "mel") for corpus, part in by_corpus(scores).items()}
+    return [corpus for corpus, one in found.items() if one is None or one.change >= 0]
+
+
 def rows(scores: Sequence[Score]) -> list[Row]:
     """Give the scores as results have them."""
     return [
         Row(
             file=score.clip,
-            corpus=CORPUS,
+            corpus=corpus_of(score),
             recording=score.recording,
             speaker="",
             semitones=score.semitones,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gan.evaluating.statistics import Difference, difference, interval
+from gan.evaluating.statistics import FEWEST, Difference, difference, interval
 
 __all__ = [
     "BASELINE",
@@ -74,7 +74,10 @@ def compare(scores: Sequence[Score], system: str, metric: str) -> Difference | N
 
 
 def headline(scores: Sequence[Score], system: str) -> str:
-    """Say in one sentence what the system did to the mel distance of the shifted clips, whichever way it went."""
+    """Say in one sentence what the system did to the mel distance of the shifted clips, whichever way it went.
+
+    Of fewer than FEWEST recordings it gives the figures and no verdict.
+    """
     scores = shifted(scores)
     found = compare(scores, system, "mel")
     if found is None:
@@ -92,17 +95,27 @@ def headline(scores: Sequence[Score], system: str) -> str:
         case "worse":
             return f"Worse: on {whose} that training never saw, {system} takes the mel distance up {figures}."
         case _:
-            return f"No clear change: on {whose} that training never saw, {system} takes the mel distance {figures}."
+            few = found.recordings < FEWEST
+            said = f"Too few recordings to be sure ({FEWEST} are needed)" if few else "No clear change"
+            return f"{said}: on {whose} that training never saw, {system} takes the mel distance {figures}."
 
 
 def against(scores: Sequence[Score], system: str) -> str:
-    """Name the other metrics that got worse by their interval: "; worse: STFT distance"; "" if there are none."""
-    worse = []
+    """Name the other metrics that got worse: "; worse: STFT distance"; "" if there are none.
+
+    Of fewer than FEWEST recordings nobody can be sure; those whose means went the wrong way are named as no more.
+    """
+    worse, moved = [], []
     for name, metric in METRICS.items():
         found = compare(scores, system, name)
-        if name != "mel" and found and found.verdict(metric.lower_is_better) == "worse":
+        if name == "mel" or found is None:
+            continue
+        if found.verdict(metric.lower_is_better) == "worse":
             worse.append(metric.label)
-    return f"; worse: {', '.join(worse)}" if worse else ""
+        elif found.recordings < FEWEST and (found.change > 0) == metric.lower_is_better and found.change:
+            moved.append(metric.label)
+    told = (("worse", worse), ("went the wrong way", moved))
+    return "".join(f"; {word}: {', '.join(labels)}" for word, labels in told if labels)
 
 
 def shifted(scores: Sequence[Score]) -> list[Score]:

@@ -8,6 +8,7 @@ checkpoints/00010000/
   digests.json           of all these files, see gan/faults/damage.py
 """
 
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -24,9 +25,11 @@ from torch.optim import Optimizer
 
 from gan.averaging import Average
 from gan.faults.agreement import first_alone, together
+from gan.faults.contents import check_count, check_numbers, check_tally, load_optimiser
 from gan.faults.digests import seal
 from gan.recipe import ConfigError
 from gan.tally import mean_of_tallies
+from gan.wording import plain
 from generators import store
 
 
@@ -127,8 +130,7 @@ def _finish(partial: Path, final: Path) -> None:
     seal(partial)
     for folder in (partial, *(f for f in partial.iterdir() if f.is_dir())):
         store.sync(folder)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
+    store.put_in_place(partial, final)
     store.sync(final.parent)
 
 
@@ -145,27 +147,38 @@ def resume(folder: Path, state: State, process: int, processes: int) -> tuple[in
         The steps done, and the tally: this process's own, or the mean of all where there were more or fewer.
 
     Raises:
-        CheckpointError: a file is missing, damaged or of another network.
+        CheckpointError: a file is missing, damaged, of another network, or holds what no run wrote.
     """
-    training = load_tensors(folder / "training.pt")
     try:
-        store.load_weights(folder / "generator", state.generator)
-        state.optimiser.load_state_dict(training["optimiser"])
-        if state.average:
-            store.load_weights(folder / "average", state.average.module)
-            state.average.load_state(training["average"])
-        if state.critics and state.critics_optimiser:
-            load_critics(folder, state.critics)
-            state.critics_optimiser.load_state_dict(training["critics_optimiser"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{folder} does not fit this recipe: {' '.join(str(error).split())}") from error
-    state.best, state.faults = training["best"], training.get("faults", {})
+        return _take_up(folder, state, process, processes)
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(
+            plain(f"{folder} does not fit this recipe: {why}; remove it to go on from the checkpoint before")
+        ) from error
+
+
+def _take_up(folder: Path, state: State, process: int, processes: int) -> tuple[int, dict[str, Any]]:
+    training = load_tensors(folder / "training.pt")
+    store.load_weights(folder / "generator", state.generator)
+    load_optimiser(state.optimiser, training["optimiser"])
+    if state.average:
+        store.load_weights(folder / "average", state.average.module)
+        state.average.load_state({"updates": check_count("the average's updates", training["average"]["updates"])})
+    if state.critics and state.critics_optimiser:
+        load_critics(folder, state.critics)
+        load_optimiser(state.critics_optimiser, training["critics_optimiser"])
+    state.best = check_numbers("the best score", training["best"], -math.inf)
+    state.faults = check_numbers("what is kept of faults", training.get("faults", {}))
     kept = {file.name: load_tensors(file) for file in sorted(folder.glob("random-*.pt"))}
     own = kept.get(f"random-{process}.pt")
     if own:
         set_random_state(own)
     tallies = [own] if own and len(kept) == processes else list(kept.values())
-    return int(training["step"]), mean_of_tallies([values["tally"] for values in tallies if "tally" in values])
+    tally = mean_of_tallies([check_tally(values["tally"]) for values in tallies if "tally" in values])
+    return check_count("the step", training["step"]), tally
 
 
 def load_critics(folder: Path, critics: nn.Module) -> None:

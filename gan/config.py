@@ -86,7 +86,7 @@ def load(arguments: Sequence[str], default: Path, description: str | None = None
     parser.add_class_arguments(Recipe, sub_configs=True, fail_untyped=True)
     try:
         values = parser.parse_args(arguments)
-    except (ArgumentError, TypeError, ImportError, OSError, yaml.YAMLError) as error:
+    except (ArgumentError, TypeError, ImportError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(plain(str(error))) from error
     values.pop("config", None)
     if not 0 <= values["seed"] < SEEDS:  # here, as it is the seed of all that is built

@@ -238,8 +238,8 @@ def refuse_non_finite(
         if not (math.isfinite(norm) and norm <= limit):
             above = f", above the limit of {limit:g}" if math.isfinite(norm) else ""
             raise NonFiniteError(
-                f"the {who}'s gradient is {norm}{above}: lower the learning rate, or look for bad examples; the last "
-                "checkpoint is untouched (to go on from it with a lower rate, start a new --folder with "
+                f"the {who}'s gradient is {norm}{above}: lower the learning rate, or look for bad examples; no weight "
+                "has learned of it (to go on from a checkpoint with a lower rate, start a new --folder with "
                 "--initialise.folder of this run)"
             )
 

@@ -1,6 +1,6 @@
 """Validation: the average model on clips that it never learned from, beside the unrepaired input."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from tqdm import tqdm
 from gan.audio import read_section
 from gan.data.dataset import select
 from gan.data.manifest import PairRecord
+from gan.faults.agreement import together
+from gan.faults.mistakes import MISTAKES
 from gan.metrics import mean_of, measure_pair
 from generators.contract import Pair
 
@@ -46,35 +48,57 @@ class Validation:
         places = np.linspace(0, len(records) - 1, min(clips, len(records))).round().astype(int)
         self.folder = folder
         self.records = [records[place] for place in places]
+        if not any(record.semitones for record in self.records):
+            # Of what was not shifted nothing is learned about mending: one that was takes the first one's place.
+            self.records[:1] = [record for record in records if record.semitones][:1] or self.records[:1]
         self.sample_rate = records[0].sample_rate
         self.samples = round(seconds * self.sample_rate)
         self._baseline: dict[str, Mapping[str, float]] = {}
 
-    def run(self, generator: nn.Module, accelerator: Accelerator, listen: int) -> tuple[dict[str, float], list[Clip]]:
+    def run(
+        self,
+        generator: nn.Module,
+        accelerator: Accelerator,
+        listen: int,
+        told: Callable[[], object] = lambda: None,
+    ) -> tuple[dict[str, float], list[Clip]]:
         """Validate; every process takes its share of the clips and all get the result.
 
         Args:
             generator: the bare network, or its average.
             accelerator: of the run.
             listen: how many clips to give back.
+            told: is called before every clip.
 
         Returns:
             Mean of every measure over the shifted clips, and the same of the unrepaired input as "<measure>_baseline";
             over the clips that were not shifted, where all that is done is harm, as "<measure>_unshifted"; and, on the
             first process, the first clips.
+
+        Raises:
+            ConfigError: on every process, where one of them cannot read a clip.
         """
-        mine = range(accelerator.process_index, len(self.records), accelerator.num_processes)
-        rows, clips = [], []
         modes = {module: module.training for module in generator.modules()}  # frozen parts are in eval mode for good
         generator.eval()
+        try:
+            rows, clips = together(accelerator, lambda: self._share(generator, accelerator, listen, told), MISTAKES)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        return _means(gather_object(rows)), clips[:listen]
+
+    def _share(
+        self, generator: nn.Module, accelerator: Accelerator, listen: int, told: Callable[[], object]
+    ) -> tuple[list[tuple[bool, dict[str, float]]], list[Clip]]:
+        mine = range(accelerator.process_index, len(self.records), accelerator.num_processes)
+        rows, clips = [], []
         for place in tqdm(mine, desc="validate", leave=False, disable=not accelerator.is_main_process):
+            told()
             clip = self._work(generator, self.records[place], accelerator.device)
             rows.append((self.records[place].semitones != 0, self._measure(clip)))
             if place < listen * accelerator.num_processes:
                 clips.append(clip)
-        for module, training in modes.items():
-            module.training = training
-        return _means(gather_object(rows)), clips[:listen]
+        return rows, clips
 
     def _work(self, generator: nn.Module, record: PairRecord, device: torch.device) -> Clip:
         samples = min(self.samples, record.samples)

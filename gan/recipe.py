@@ -127,7 +127,7 @@ class Rhythm:
         listen: validation clips that go to TensorBoard and the samples folder as audio.
         patience: seconds that loading, a step, a validation or a save may take before standard error names the
             process, its step and what it does; 0 for never. Each of several processes tells of itself.
-        give_up: end a process whose patience is over, with the exit code of a stop (75), for a launcher to start anew.
+        give_up: end a process whose patience is over, with exit code 76, for a launcher to start anew.
     """
 
     journal: int = 50
@@ -165,7 +165,7 @@ class BadNumbers:
         limit: a gradient's norm above it is bad, too (before it is clipped).
         skips: after so many bad steps in a row the run stops.
         rolls: after so many roll-backs the run stops.
-        factor: on the learning rates, at each roll-back.
+        factor: on the learning rates, at each roll-back; faults/rolled.json keeps what they have become.
     """
 
     do: Literal["stop", "skip", "roll_back"] = "stop"
@@ -175,8 +175,10 @@ class BadNumbers:
     factor: float = 0.5
 
     def __post_init__(self) -> None:
-        _positive(self, "bad_numbers.", "limit", "factor")
-        _at_least(0, self, "bad_numbers.", "skips", "rolls", "factor")
+        _positive(self, "bad_numbers.", "limit")
+        _at_least(0, self, "bad_numbers.", "skips", "rolls")
+        if not 0 < self.factor < 1:
+            raise ConfigError(f"bad_numbers.factor must be greater than 0 and less than 1, not {self.factor}")
 
 
 @dataclass(frozen=True)

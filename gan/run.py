@@ -24,7 +24,7 @@ PACKAGES = ("torch", "torchaudio", "accelerate", "transformers", "vector-quantiz
 
 # What says where a run lies, how fast it goes and what it does when it cannot go on may change; all else decides the
 # weights, or which of them is best.
-PLACE_AND_PACE = {"recipe": {"folder", "compile", "bad_numbers"}, "data": {"pairs", "workers"}}
+PLACE_AND_PACE = {"recipe": {"folder", "compile", "bad_numbers"}, "data": {"pairs", "workers", "accumulate"}}
 OF_THE_BEST = {"clips", "clip_seconds"}  # of the rhythm
 
 

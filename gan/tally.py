@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from gan.data.skipped import Skipped
+
 
 class Tally:
     """A running mean of scalars by name, over steps and processes.
@@ -18,6 +20,7 @@ class Tally:
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
+        self.files = Skipped()
         self._clear()
 
     def add(self, values: Mapping[str, Tensor]) -> None:
@@ -35,11 +38,13 @@ class Tally:
     def state(self) -> dict[str, Any]:
         """What has to be saved, on the CPU, for a run that goes on to write the same line."""
         sums = {name: value.cpu() for name, value in self.sums.items()}
-        return {"sums": sums, "counts": dict(self.counts), "steps": self.steps, "skipped": self.skipped}
+        line = {"sums": sums, "counts": dict(self.counts), "steps": self.steps, "skipped": self.skipped}
+        return line | {"files": self.files.state(self.accelerator.process_index)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what was saved; nothing of it, where it is empty. The clock starts now."""
         self._clear()
+        self.files.load_state(state.get("files", {}), self.accelerator.process_index)
         if state:
             self.sums |= {name: value.to(self.accelerator.device) for name, value in state["sums"].items()}
             self.counts |= state["counts"]
@@ -77,4 +82,6 @@ def mean_of_tallies(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not states:
         return {}
     sums = {name: torch.stack([state["sums"][name] for state in states]).mean(0) for name in states[0]["sums"]}
-    return {**states[0], "sums": sums if len(states) > 1 else states[0]["sums"]}
+    files = [state["files"] for state in states if "files" in state]
+    joined = {"sums": sums} | ({"files": Skipped.joined(files)} if files else {})
+    return {**states[0], **joined} if len(states) > 1 else dict(states[0])

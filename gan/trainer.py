@@ -24,6 +24,7 @@ from gan.faults.stopping import Stop, StoppedError, held_back
 from gan.faults.watchdog import Watchdog
 from gan.fitting import open_crops, share_of
 from gan.journal import Journal, read_journal
+from gan.recipe import ConfigError
 from gan.run import open_run
 from gan.schedule import set_rate
 from gan.step import BadStepError
@@ -42,11 +43,15 @@ def run_stage(file: str, description: str | None) -> None:
     with one process does not hand SIGTERM on: there the signal has to go to the script itself.
     """
     with told_in_one_line():
-        train(load_for_command(file, description))
+        train(load_for_command(file, description), last=True)
 
 
-def train(config: Config) -> Path:
+def train(config: Config, last: bool = False) -> Path:
     """Train a stage from its start, or from its newest checkpoint where its folder has one.
+
+    Args:
+        config: the recipe.
+        last: the process ends with the run, see gan.faults.stopping.
 
     Returns:
         The run's folder.
@@ -62,9 +67,11 @@ def train(config: Config) -> Path:
     first_alone(accelerator, lambda: open_run(run, config), MISTAKES)
     newest = newest_whole(accelerator, run)
     assembly = assemble(config.without_start() if newest else config, accelerator)
-    trainer = Trainer(assembly, accelerator, run, newest)
+    trainer = Trainer(assembly, accelerator, run)
+    stop = Stop(accelerator, last)
     try:
-        stopped = trainer.work()
+        with stop:
+            stopped = trainer.work(newest, stop)
     finally:
         trainer.close()
     accelerator.end_training()
@@ -80,53 +87,60 @@ class Trainer:
         assembly: the parts.
         accelerator: of the run.
         run: the run's folder.
-        newest: the checkpoint to go on from, or None.
     """
 
-    def __init__(self, assembly: Assembly, accelerator: Accelerator, run: Path, newest: Path | None) -> None:
+    def __init__(self, assembly: Assembly, accelerator: Accelerator, run: Path) -> None:
         self.recipe, self.state, self.step = assembly.recipe, assembly.state, assembly.step
         self.accelerator = accelerator
         self.run = run
         data, rhythm = self.recipe.data, self.recipe.rhythm
         self.share = share_of(data, accelerator.num_processes, accelerator.process_index)
-        self.crops = open_crops(data, self.recipe.seed, self.state.generator)
-        self.validation = Validation(Path(data.pairs), rhythm.clips, rhythm.clip_seconds, data.semitones)
+        self.crops = together(accelerator, lambda: open_crops(data, self.recipe.seed, self.state.generator), MISTAKES)
+        clips = Path(data.pairs), rhythm.clips, rhythm.clip_seconds, data.semitones
+        self.validation = together(accelerator, lambda: Validation(*clips), MISTAKES)
         self.tally = Tally(accelerator)
-        self.stop = Stop(accelerator)
-        self.step.read = self.stop.read
         self.bad = BadSteps(self.recipe, run, self.state, self.share, accelerator)
-        processes = accelerator.process_index, accelerator.num_processes
-        self.skipped = Skipped()
-        self.watchdog = Watchdog(rhythm.patience, rhythm.give_up, *processes)
-        self.start = self._resume(newest)
-        self._open_journal()
+        self.watchdog = Watchdog(rhythm.patience, rhythm.give_up, accelerator.process_index, accelerator.num_processes)
+        self.journal: Journal | None = None
 
-    def work(self) -> int:
+    def work(self, newest: Path | None, stop: Stop) -> int:
         """Take the steps that are left.
+
+        Args:
+            newest: the checkpoint to go on from, or None.
+            stop: what may ask to stop after a step.
 
         Returns:
             After how many the run was stopped; 0 where it is complete.
         """
-        steps = self.recipe.steps
-        if self.start >= steps:
-            self.accelerator.print(f"{self.run} is complete: {steps} steps")
-            return 0
-        with self.stop, self.watchdog:
+        steps, self.stop = self.recipe.steps, stop
+        self.step.read = stop.read
+        with self.watchdog:
+            self.start = self._resume(newest)
+            self._open_journal()
+            if self.start >= steps:
+                self.accelerator.print(f"{self.run} is complete: {steps} steps")
+                return 0
             if self.start == 0:
                 self._validate(0)
-            while self.start < steps and not self.stop.agreed:  # once, but for roll-backs
+            while self.start < steps and not stop.agreed:  # once, but for roll-backs
                 self._take_steps()
-        line = self.skipped.over_all().line()
-        if line and self.accelerator.is_main_process:
-            print(f"unshift: {line}", file=sys.stderr)  # noqa: T201
+            self._name_skipped(self.tally.files.over_all())
         return self.start if self.start < steps else 0
+
+    def _name_skipped(self, files: Skipped) -> None:
+        """Name the files that could not be read, once."""
+        if (line := files.line()) and self.accelerator.is_main_process:
+            print(f"unshift: {line}", file=sys.stderr)  # noqa: T201
+        self.tally.files = Skipped()
 
     def _take_steps(self) -> None:
         """Go on from the start to the end, a stop or a roll-back; the start is then where that left the run."""
         steps, shown = self.recipe.steps, self.accelerator.is_main_process
+        self.watchdog.at(self.start, "starting")
         with held_back():
             workers = self.recipe.data.workers
-            batches = micro_batches(self.crops, self.share, self.start, steps, workers, self.skipped)
+            batches = micro_batches(self.crops, self.share, self.start, steps, workers, self.tally.files)
         first = self.start
         bar = tqdm(range(first, steps), initial=first, total=steps, desc=self.run.name, disable=not shown)
         for step in bar:
@@ -158,6 +172,7 @@ class Trainer:
         return True
 
     def _roll_back(self, error: BadStepError) -> None:
+        self.watchdog.at(self.start, "rolling back")
         newest, faults = newest_whole(self.accelerator, self.run), self.state.faults
         if newest is None:
             raise error
@@ -174,15 +189,18 @@ class Trainer:
             self.doctor.recall(read_journal(self.run))
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal; where the run broke off, this process names what it skipped."""
+        self._name_skipped(self.tally.files)
         if self.journal:
             self.journal.close()
 
     def _resume(self, newest: Path | None) -> int:
         if newest is None:
             return 0
+        self.watchdog.at(int(newest.name), "resuming")
         processes = self.accelerator.process_index, self.accelerator.num_processes
-        step, tally = checkpoint.resume(newest, self.state, *processes)
+        resume = lambda: checkpoint.resume(newest, self.state, *processes)  # noqa: E731
+        step, tally = together(self.accelerator, resume, MISTAKES)
         self.tally.load_state(tally)
         first_alone(self.accelerator, lambda: mend_links(self.run, newest, self.state.best))
         self.accelerator.print(f"going on with {self.run} after step {step}")
@@ -207,8 +225,8 @@ class Trainer:
                 values.pop("speed/steps") * self.recipe.data.batch * (self.recipe.data.crop)
             )
             bar.set_postfix(loss=f"{values.get('loss/total', float('nan')):.4f}")
-            together(self.accelerator, lambda: self._write("train", done, values))
-        better = (last or done % rhythm.validate == 0) and self._validate(done)
+            together(self.accelerator, lambda: self._write("train", done, values), MISTAKES)
+        better = (last or done % rhythm.validate == 0) and self._validate_or_save(done)
         if last or better or done % rhythm.save == 0 or self.stop.agreed:
             self._save(done, better)
 
@@ -230,13 +248,22 @@ class Trainer:
 
         first_alone(self.accelerator, tidy)
 
+    def _validate_or_save(self, done: int) -> bool:
+        """Validate; where that cannot be done, the steps so far are kept before the run ends."""
+        try:
+            return self._validate(done)
+        except ConfigError:  # on all processes alike
+            self._save(done, better=False)
+            raise
+
     def _validate(self, done: int) -> bool:
         """Validate; say whether this was the best so far (never so before the first step)."""
-        self.watchdog.at(max(0, done - 1), "validating")
         model = self.state.average.module if self.state.average else self.state.generator
-        values, clips = self.validation.run(model, self.accelerator, self.recipe.rhythm.listen)
-        together(self.accelerator, lambda: self._tell(done, values, clips) if self.journal else None)
-        if done == 0 or values["mel"] >= self.state.best.get("mel", float("inf")):
+        told = lambda: self.watchdog.at(max(0, done - 1), "validating")  # noqa: E731
+        values, clips = self.validation.run(model, self.accelerator, self.recipe.rhythm.listen, told)
+        together(self.accelerator, lambda: self._tell(done, values, clips) if self.journal else None, MISTAKES)
+        # Not a number is never the best.
+        if done == 0 or not values["mel"] < self.state.best.get("mel", float("inf")):
             return False
         self.state.best = {"mel": values["mel"], "step": done}
         return True

@@ -57,7 +57,7 @@ def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
         (partial / DESCRIPTION).write_text(yaml.dump(words, Dumper=PlainDumper, sort_keys=False))
         for file in partial.iterdir():
             sync(file)
-        _put_in_place(partial, folder)
+        put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -185,9 +185,9 @@ def _umask() -> int:
     return mask
 
 
-def _put_in_place(partial: Path, folder: Path) -> None:
+def put_in_place(partial: Path, folder: Path) -> None:
     """Let a whole new folder take an old one's place; the old one is gone only after that."""
-    old = folder.with_name(folder.name + ".old")
+    old = folder.with_name(folder.name + ".old.partial")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 import stereo_audio
+import torch
 
+from features.torchaudio_extension import allow_torchaudio_without_extension
 from gan.audio import Waveform, read, resample, write
 from gan.cli import main
 from gan.data.manifest import PairRecord, read_manifest, write_manifest
@@ -108,6 +111,83 @@ def test_every_usual_rate_is_seen_through(rate: int, tmp_path: Path) -> None:
         assert told(examine_recordings(tmp_path, progress=False)) == {("again.flac", "upsampled")}, name
 
 
+def held(low: Waveform, rate: int, own: int, *, between: bool) -> Waveform:
+    """Bring a waveform to its own rate as the simplest players do: by holding samples, or by lines between them."""
+    places = np.arange(int(low.shape[1] * own / rate)) * rate / own
+    if between:
+        return np.asarray(np.interp(places, np.arange(low.shape[1]), low[0])[None], dtype=np.float32)
+    return low[:, places.astype(int)]
+
+
+def torchaudio_resample(low: Waveform, rate: int, own: int) -> Waveform:
+    allow_torchaudio_without_extension()
+    from torchaudio.functional import resample as soft
+
+    return np.asarray(soft(torch.from_numpy(low), rate, own).numpy())
+
+
+RESAMPLERS: dict[str, Callable[[Waveform, int, int], Waveform]] = {
+    "torchaudio": torchaudio_resample,
+    "resample_poly": lambda low, rate, own: scipy.signal.resample_poly(low, own // 50, rate // 50, axis=1),
+    "fft": lambda low, rate, own: scipy.signal.resample(low, round(low.shape[1] * own / rate), axis=1),
+    "linear": lambda low, rate, own: held(low, rate, own, between=True),
+    "held": lambda low, rate, own: held(low, rate, own, between=False),
+}
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000])
+@pytest.mark.parametrize("resampler", RESAMPLERS)
+def test_every_usual_resampler_is_seen_through(resampler: str, rate: int, tmp_path: Path) -> None:
+    for name in ("kathleen/speech_en_kathleen_0.flac", "cello/cello_phrase_sms.flac"):
+        voice, own = read(CLIPS / name, sample_rate=48000)
+        low = resample(voice[:, : 3 * own], own, rate)
+        write(tmp_path / "again.flac", RESAMPLERS[resampler](low, rate, own).astype(np.float32), own)
+        found = examine_recordings(tmp_path, progress=False)
+        assert ("again.flac", "upsampled") in told(found), name
+        assert value(found, "upsampled") == pytest.approx(rate / 2, rel=0.12)
+
+
+def test_a_steady_chord_of_partials_is_not_upsampled(tmp_path: Path) -> None:
+    seconds = np.arange(96000) / 48000
+    rng = np.random.default_rng(0)
+    for hertz in (250, 500, 1000):
+        partials = sum(np.sin(2 * np.pi * hertz * k * seconds) / k for k in range(1, 24000 // hertz))
+        noisy = 0.3 * partials + 1e-4 * rng.standard_normal(len(seconds))
+        write(tmp_path / f"{hertz}.wav", noisy.astype(np.float32)[None], 48000)
+    assert "upsampled" not in {kind for _, kind in told(examine_recordings(tmp_path, progress=False))}
+
+
+def test_clipping_on_one_side_alone_is_found(tmp_path: Path) -> None:
+    voice, rate = read(VOICE)
+    voice = 0.9 * voice / np.abs(voice).max()
+    write(tmp_path / "top.flac", np.minimum(voice, 0.25), rate)
+    write(tmp_path / "bottom.flac", np.maximum(voice, -0.25), rate)
+    found = examine_recordings(tmp_path, progress=False)
+    assert told(found) >= {("top.flac", "clipped"), ("bottom.flac", "clipped")}
+
+
+def test_a_little_clipping_is_found_and_a_chance_flat_top_is_not(tmp_path: Path) -> None:
+    """A second of clipping with some 60 flat samples is told of; the same few in minutes of sound, or 15, are not."""
+    voice, rate = read(VOICE)
+    voice = voice[:, :rate] / np.abs(voice[:, :rate]).max()
+    for name, least in (("weak", 60), ("chance", 12)):
+        ceiling = next(top for top in np.arange(0.99, 0.1, -0.002) if flat_samples(voice[0], top) >= least)
+        made = np.clip(voice, -ceiling, ceiling).astype(np.float32)
+        write(tmp_path / f"{name}.wav", made, rate)
+        if name == "weak":
+            write(tmp_path / "long.wav", np.concatenate([made, *[0.5 * voice] * 39], axis=1).astype(np.float32), rate)
+    found = examine_recordings(tmp_path, progress=False)
+    assert {file for file, kind in told(found) if kind == "clipped"} == {"weak.wav"}
+    assert 30 <= round(value(found, "clipped") * rate) <= 100
+
+
+def flat_samples(channel: np.ndarray, ceiling: float) -> int:
+    """Count samples that clipping at a ceiling would leave in runs of three and more."""
+    over = np.diff(np.concatenate([[0], np.abs(channel) >= ceiling, [0]]).astype(int))
+    lengths = np.flatnonzero(over == -1) - np.flatnonzero(over == 1)
+    return int(lengths[lengths >= 3].sum())
+
+
 @pytest.mark.parametrize("ending", [".ogg", ".mp3", ".opus", ".wav"])
 def test_a_copy_in_another_container_is_known(ending: str, tmp_path: Path) -> None:
     voice, rate = read(VOICE)
@@ -182,6 +262,22 @@ def test_other_faults_of_pairs_are_found(made: Path) -> None:
     assert {file for file, _ in told(found)} == {one.source for one in (fast, header, short, quiet)}
     cents = [one.value for one in found.findings if one.kind == "wrong rate" and one.file == fast.source]
     assert cents == [pytest.approx(1200 * np.log2(48000 / 44100), abs=25)]
+
+
+def test_sides_that_are_no_pair_are_told_of_as_such(made: Path) -> None:
+    records = [record for record in read_manifest(made) if record.semitones == 0][:2]
+    (first, _), (other, _) = (read(made / record.target) for record in records)
+    shape, rate = first.shape, records[0].sample_rate
+    noise = 0.1 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    stranger, _ = read(CLIPS / "sms_male/speech_male_sms.flac", sample_rate=rate)
+    wrong = {"noise.flac": noise, "other.flac": np.resize(other, shape), "stranger.flac": np.resize(stranger, shape)}
+    wrong["wide.flac"] = np.concatenate([first, 0.5 * first])
+    for file, waveform in wrong.items():
+        write(made / file, waveform, rate)
+    write_manifest(made, [replace(records[0], source=file) for file in wrong])
+    found = examine_pairs(made, progress=False)
+    kinds = {(file, "unequal channels" if file == "wide.flac" else "unlike") for file in wrong}
+    assert {one for one in told(found) if one[1] != "duplicate"} == kinds
 
 
 def test_swapped_channels_of_a_pair_are_found(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def content() -> page.Content:
     wave, rate = soundfile.read(VOICE, dtype="float32", always_2d=True)
     tracks = [Track("original", wave.T, reference=True), Track("restored", wave.T * 0.9, "a <note>")]
     curve = Curve("stage 1", {"loss/mel": [(0, 3.0), (10, 2.0)]}, {"mel": [(10, 1.0)]})
-    figures = some_scores({"stage 1": [-0.2, -0.3, -0.1, -0.2], "stage 2": [0.2, 0.1, 0.1, 0.1]})
+    figures = some_scores({"stage 1": 3 * [-0.2, -0.3, -0.1, -0.2], "stage 2": 3 * [0.2, 0.1, 0.1, 0.1]})
     return page.Content(
         clips=[make_clip("a voice", tracks, rate, 1.0)],
         scores=figures,
@@ -51,14 +51,14 @@ def content() -> page.Content:
 @pytest.mark.parametrize(
     ("changes", "word", "percent"),
     [
-        ([-0.2, -0.2, -0.4, -0.4], "Better", "-15.0 %"),
-        ([0.2, 0.2, 0.4, 0.4], "Worse", "+15.0 %"),
-        ([-0.2, -0.2, 0.2, 0.2], "No clear change", "+0.0 %"),
+        (3 * [-0.2, -0.2, -0.4, -0.4], "Better", "-15.0 %"),
+        (3 * [0.2, 0.2, 0.4, 0.4], "Worse", "+15.0 %"),
+        (3 * [-0.2, -0.2, 0.2, 0.2], "No clear change", "+0.0 %"),
     ],
 )
 def test_the_headline_says_which_way_it_went(changes: list[float], word: str, percent: str) -> None:
     sentence = scores.headline(some_scores({"stage 3": changes}), "stage 3")
-    assert sentence.startswith(f"{word}: on 4 shifted clips from 2 recordings")
+    assert sentence.startswith(f"{word}: on 12 shifted clips from 6 recordings")
     assert percent in sentence
     assert "2.000 (unrepaired)" in sentence
 
@@ -70,7 +70,7 @@ def test_clips_that_were_not_shifted_do_not_count_in_the_headline() -> None:
 
 
 def test_better_is_higher_for_si_sdr() -> None:
-    made = some_scores({"stage 3": [-0.2, -0.2, -0.4, -0.4]})
+    made = some_scores({"stage 3": 3 * [-0.2, -0.2, -0.4, -0.4]})
     found = scores.compare(made, "stage 3", "si_sdr")
     assert found.change == pytest.approx(0.3)
     assert found.verdict(scores.METRICS["si_sdr"].lower_is_better) == "better"
@@ -126,7 +126,7 @@ def test_the_table_has_the_baseline_and_marks_what_got_worse(content: page.Conte
     assert "1.800<small" in html
     assert '<small class="better">-0.200 better</small>' in html
     assert '<small class="worse">+0.125' in html
-    assert "<td>2</td><td>2.000</td><td>1.850</td><td>2.150</td>" in html, "the row of one shift"
+    assert "<td>6</td><td>2.000</td><td>1.850</td><td>2.150</td>" in html, "the row of one shift"
 
 
 def test_credits_come_from_the_licence_table() -> None:
@@ -137,3 +137,41 @@ def test_credits_come_from_the_licence_table() -> None:
     assert {c.licence for c in credited} == {"CC0-1.0", "CC-BY-4.0"}
     with pytest.raises(ValueError, match=r"unknown\.flac"):
         page.read_credits(table, {"unknown.flac"})
+
+
+def of_corpora(speech: list[float], singing: list[float]) -> list[scores.Score]:
+    """Invent the changes of a recording each, one clip, of the two corpora of the demo."""
+    made = []
+    for folder, changes in (("sms_male", speech), ("vignesh", singing)):
+        for i, change in enumerate(changes):
+            for system, mel in ((scores.BASELINE, 2.0), ("stage 3", 2.0 + change)):
+                made.append(scores.Score(system, f"{folder}{i}", f"{folder}/{i}.flac", 12.0, {"mel": mel}))
+    return made
+
+
+def test_speech_and_singing_are_never_pooled() -> None:
+    made = of_corpora(6 * [-0.2], 6 * [0.4])
+    assert {row.corpus for row in page.rows(made)} == {"speech", "singing"}
+    speech, singing = page.sentences(made, "stage 3")
+    assert speech.startswith("Speech: Better: on 6 shifted clips from 6 recordings") and "-10.0 %" in speech
+    assert singing.startswith("Singing: Worse: on 6 shifted clips from 6 recordings") and "+20.0 %" in singing
+    assert page.mood(made, "stage 3") == "worse"
+    assert page.mood(of_corpora(6 * [-0.2], 6 * [-0.4]), "stage 3") == "better"
+    assert page.mood(of_corpora(6 * [-0.2], [-0.2, 0.2, -0.2, 0.2, -0.2, 0.2]), "stage 3") == "unclear"
+
+
+def test_what_is_held_out_has_its_corpus() -> None:
+    import make
+
+    assert set(make.TEST) == set(page.CORPORA), "none is another recording"
+
+
+def test_a_few_recordings_are_said_to_be_few() -> None:
+    assert page.sentences(of_corpora(6 * [-0.2], [-0.4]), "stage 3")[-1] == page.FEW
+    assert page.FEW not in page.sentences(of_corpora(6 * [-0.2], 6 * [-0.4]), "stage 3")
+
+
+def test_the_demo_fails_where_a_corpus_did_not_get_better() -> None:
+    assert page.risen(of_corpora([-0.2, -0.1], [-0.1]), "stage 3") == []
+    assert page.risen(of_corpora([-0.9, -0.9], [0.1]), "stage 3") == ["singing"], "which the mean over both would hide"
+    assert page.risen(of_corpora([0.0], [float("nan")]), "stage 3") == ["speech", "singing"]

@@ -117,9 +117,24 @@ def test_a_shifter_beside_does_what_the_pairs_shifter_did(model: Path, pairs: Pa
         assert abs(other[name].values["mel"] - before[name].values["mel"]) > 0.01
 
 
-def test_a_one_way_shift_has_no_reference(model: Path, one_way: Path, tmp_path: Path) -> None:
-    assert evaluate(model, one_way, tmp_path, "--beside", "World", *QUICK) == 0
+def test_a_one_way_shift_is_to_be_undone(model: Path, one_way: Path, tmp_path: Path) -> None:
+    assert evaluate(model, one_way, tmp_path, "--beside", "Signalsmith", *QUICK) == 0
     results = read_results(tmp_path)
+    assert results.facts["one_way"] == "undo"
+    for row in results.rows:
+        assert set(row.values) == {"mel", "lsd_4_8k", "f0_median", "voicing"}
+    before, back = (results.of(name) for name in (UNREPAIRED, "Signalsmith"))
+    assert before.keys() == back.keys()
+    for name, row in before.items():
+        assert row.values["f0_median"] == pytest.approx(500, abs=30), "nothing was undone"
+        assert back[name].values["f0_median"] < 30
+        assert back[name].values["mel"] < row.values["mel"]
+
+
+def test_a_one_way_shift_that_stays_has_no_reference(model: Path, one_way: Path, tmp_path: Path) -> None:
+    assert evaluate(model, one_way, tmp_path, "--one-way", "repair", "--beside", "World", *QUICK) == 0
+    results = read_results(tmp_path)
+    assert results.facts["one_way"] == "repair"
     assert set(results.systems()) == {UNREPAIRED, "World", "generator"}
     for row in results.rows:
         assert set(row.values) == {"f0_median", "voicing"}

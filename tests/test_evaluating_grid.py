@@ -66,7 +66,7 @@ def test_clean_sound_has_lines_of_its_own() -> None:
     assert found["speech", "mel"].mean == pytest.approx(0.05)
 
 
-def test_a_clip_that_came_back_exactly_has_no_si_sdr_and_is_counted() -> None:
+def test_a_clip_without_the_measure_is_counted() -> None:
     whole = results()
     some = [row for row in whole.rows if "si_sdr" in row.values][:4]
     rows = [replace(row, values={"mel": 0.0}) if row in some else row for row in whole.rows]
@@ -88,6 +88,32 @@ def test_the_command_prints_tables_and_draws(tmp_path: Path, capsys: pytest.Capt
     assert len(np.unique(drawn.reshape(-1, drawn.shape[2]), axis=0)) > 20
     assert main(["grid", folder, "--measures", "mel", "f0_median", "--picture", str(tmp_path / "two.png")]) == 0
     assert image.imread(tmp_path / "two.png").shape[0] == 2 * drawn.shape[0], "a row of panels a measure"
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    words = {"shifter": r"$\broken{", "corpus": "a $^$ b"}
+    rows = [replace(row, **words, system="$_$" if row.system == "model" else row.system) for row in results().rows]
+    rows = [replace(row, file=f"{place // 2}") for place, row in enumerate(rows)]
+    assert main(["grid", save(tmp_path / "a", Results({}, rows))]) == 0
+    assert (tmp_path / "a/grid.png").stat().st_size > 5000
+
+
+def test_clean_sound_is_told_apart_as_shifted_sound_is() -> None:
+    """A corpus called as the one-way shifts of another are is still not those."""
+    there, one_way = results(), results(direction="one_way")
+    named = [replace(row, corpus="speech, one way", file=f"other/{row.file}") for row in there.rows]
+    ways = [replace(row, file=f"one_way/{row.file}") for row in one_way.rows]
+    whole = Results({}, [row for row in [*named, *ways] if "speech" in row.corpus])
+    found = {one.material for one in harm(whole, "model", ["mel"])}
+    assert len(found) == 2
+    assert found == {cell.material for cell in grid(whole, "model", "mel")}
+
+
+def test_a_recording_of_many_clean_files_weighs_as_one() -> None:
+    rows = [row for row in results().rows if row.semitones == 0 and row.corpus == "speech" and row.system == "model"]
+    few = [row for row in rows if row.recording.endswith("/5.wav") or row.shifter == "World"]
+    (one,) = harm(Results({}, few), "model", ["si_sdr"])
+    assert (one.mean, one.files) == (32.5, 8)
 
 
 def test_a_mark_needs_six_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """Measures against tones that are off by so much, against numpy and scipy, and against the packages they come from."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,16 +12,20 @@ import pytest
 import scipy.linalg
 import scipy.signal
 import soxr
+import torch
 
 from features.pitch import track_pitch
+from gan import metrics
 from gan.audio import read
 from gan.cli import help as words
-from gan.evaluating import measures
+from gan.evaluating import measures, spectra
 from gan.evaluating.contract import Judge, Measure, MeasureError, Sound, Take
 from gan.evaluating.listeners import Aesthetics, DistillMos, Dnsmos, Pesq, Stoi, VisqolAudio, VisqolSpeech
 from gan.evaluating.measures import CATALOGUE, JUDGES, Panel, choose
-from gan.evaluating.pitches import pitch_errors
-from gan.evaluating.spectra import ORDER, envelope_distance, predictors
+from gan.evaluating.pitches import PitchErrors, pitch_errors
+from gan.evaluating.spectra import ORDER, Envelope, Spectra, envelope_distance, predictors
+from gan.losses import STFTDistance
+from gan.metrics import measure_pair
 
 CLIP = Path(__file__).parents[1] / "demo" / "clips" / "nathalie" / "speech_nl_nathalie_0.flac"
 RATE = 48_000
@@ -45,14 +51,15 @@ def steady(frequency: float, seconds: float = 1.0) -> np.ndarray:
     return tone(np.full(round(seconds * RATE), frequency))
 
 
-def take(output: np.ndarray, original: np.ndarray, semitones: float = 12.0, *, one_way: bool = False) -> Take:
-    direction = "one_way" if one_way else "there_and_back"
-    return Take(Sound(output, RATE), Sound(original, RATE), semitones, direction)
+def take(output: np.ndarray, original: np.ndarray, semitones: float = 12.0, *, stays: bool = False) -> Take:
+    """What is judged, with a shift there and back, or one that stays."""
+    direction = "one_way" if stays else "there_and_back"
+    return Take(Sound(output, RATE), Sound(original, RATE), semitones, direction, undo=not stays)
 
 
-def pitch(output: np.ndarray, original: np.ndarray, *more: float, one_way: bool = False) -> dict[str, float]:
+def pitch(output: np.ndarray, original: np.ndarray, *more: float, stays: bool = False) -> dict[str, float]:
     values, wrong = Panel(["f0_median", "f0_p95", "f0_octave", "voicing", "periodicity"]).measure(
-        take(output, original, *more, one_way=one_way), speech=False
+        take(output, original, *more, stays=stays), speech=False
     )
     assert not wrong
     return values
@@ -93,13 +100,18 @@ def test_voicing_and_periodicity_see_noise_in_the_place_of_a_voice() -> None:
     assert pitch(output, output)["periodicity"] == 0
 
 
-def test_a_one_way_shift_is_held_against_the_shifted_pitch() -> None:
+def test_a_shift_that_stays_is_held_against_the_shifted_pitch() -> None:
     shifted = steady(220 * 2 ** (5 / 12))
-    assert pitch(shifted, steady(220), 5.0, one_way=True)["f0_median"] < 1
-    assert pitch(steady(220), steady(220), 5.0, one_way=True)["f0_median"] == pytest.approx(500, abs=2)
+    assert pitch(shifted, steady(220), 5.0, stays=True)["f0_median"] < 1
+    assert pitch(steady(220), steady(220), 5.0, stays=True)["f0_median"] == pytest.approx(500, abs=2)
     assert pitch(shifted, steady(220), 5.0)["f0_median"] == pytest.approx(500, abs=2)
     # Beyond the usual range too: the output is looked for where it should be.
-    assert pitch(steady(1400), steady(700), 12.0, one_way=True)["f0_median"] < 3
+    assert pitch(steady(1400), steady(700), 12.0, stays=True)["f0_median"] < 3
+
+
+def test_the_top_of_a_range_is_never_rounded_over_what_a_rate_has() -> None:
+    buzz = Sound(steady(220, 0.1)[:, ::6], 8_000)
+    assert len(buzz.pitch(2 ** (17.7 / 12)).voiced) == 10  # 2000 / ratio x ratio is more than 2000
 
 
 def test_without_a_voice_there_is_no_error_of_f0() -> None:
@@ -124,6 +136,13 @@ def test_periodicity_is_yins_by_its_definition(speech: np.ndarray) -> None:
             assert found[frame] == pytest.approx(1 - min(1, relative[shortest - 1 : -1].min()), abs=1e-6)
             checked += 1
     assert checked > 3
+
+
+def test_what_is_too_quiet_to_tell_repeats_itself_not_at_all() -> None:
+    buzz = steady(220)[0]
+    found = track_pitch(np.concatenate([buzz, 1e-3 * buzz]), RATE).periodicity  # at -60 dB
+    assert found[10:90].min() > 0.9
+    assert found[110:].max() == 0
 
 
 def test_predictors_solve_the_normal_equations(speech: np.ndarray) -> None:
@@ -156,6 +175,149 @@ def test_the_envelope_hears_formants_and_no_level() -> None:
     assert envelope_distance(0.3 * voice, voice) < 1e-3
     assert 0.5 < envelope_distance(near, voice) < envelope_distance(far, voice)
     assert np.isnan(envelope_distance(voice, np.zeros_like(voice)))
+
+
+def test_the_envelope_is_of_the_emphasised_sound() -> None:
+    output, target = (formants(*places)[0][:4_000].astype(np.float64) for places in ((700, 1800), (500, 1500)))
+    spectra = []
+    for waveform in (output, target):
+        bright = scipy.signal.lfilter([1, -0.97], [1], waveform)
+        bright[0] = waveform[0]
+        frames = [bright[start : start + 400] * np.hanning(400) for start in range(0, 3_601, 160)]
+        correlations = [np.correlate(frame, frame, "full")[399 : 400 + ORDER] for frame in frames]
+        poles = [scipy.linalg.solve_toeplitz(r[:-1], -r[1:]) for r in correlations]
+        at = np.linspace(0, np.pi, 257)
+        spectra.append([-20 * np.log10(np.abs(scipy.signal.freqz([1, *a], 1, at)[1])) for a in poles])
+    expected = np.sqrt(np.square(np.subtract(*spectra)).mean(axis=1)).mean()
+    found = envelope_distance(output.astype(np.float32), target.astype(np.float32))
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_a_long_envelope_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice, other = (formants(*places)[0] for places in ((500, 1500), (800, 2400)))
+    whole = envelope_distance(other, voice)
+    monkeypatch.setattr(spectra, "FRAMES_AT_ONCE", 7)
+    assert envelope_distance(other, voice) == pytest.approx(whole, rel=1e-9)
+
+
+def buzz_through(frequency: float, factor: float = 1.0) -> np.ndarray:
+    """A buzz with formants, [1, samples]; all formants times a factor."""
+    places, partials = np.array([500, 1500, 2500, 3500]) * factor, np.arange(1, int(7_000 / frequency)) * frequency
+    loud = (1 / (1 + np.square((partials[:, None] - places) / 150))).sum(axis=1)
+    waveform = sum(a * np.sin(2 * np.pi * f * np.arange(RATE) / RATE) for a, f in zip(loud, partials, strict=True))
+    return np.asarray([0.05 * waveform], np.float32)
+
+
+def test_a_shift_that_stays_should_keep_the_formants() -> None:
+    panel, ratio = Panel(["envelope", "mel", "f0_median"]), 2 ** (5 / 12)
+    original = buzz_through(110)
+    kept, moved = (
+        panel.measure(take(buzz_through(110 * ratio, factor), original, 5.0, stays=True), speech=False)[0]
+        for factor in (1.0, ratio)
+    )
+    assert set(kept) == set(moved) == {"envelope", "f0_median"}
+    assert max(kept["f0_median"], moved["f0_median"]) < 1
+    assert kept["envelope"] < 0.7 * moved["envelope"]
+
+
+def test_a_shift_that_was_to_be_undone_is_held_against_the_original(speech: np.ndarray) -> None:
+    panel = Panel(["mel", "si_sdr", "envelope", "f0_median"])
+    shifted, original = steady(220 * 2 ** (3 / 12)), steady(220)
+    perfect, none = (
+        panel.measure(Take(Sound(output, RATE), Sound(original, RATE), 3.0, "one_way"), speech=False)[0]
+        for output in (original, shifted)
+    )
+    assert perfect == {"mel": 0, "envelope": 0, "f0_median": 0}
+    assert none["f0_median"] == pytest.approx(300, abs=1)
+    assert none["mel"] > 0.1
+
+
+def test_channels_are_heard_one_by_one(speech: np.ndarray, noisy: np.ndarray) -> None:
+    names = choose(None)[0]
+    panel = Panel(
+        [name for name in names if name in {"envelope", "f0_median", "voicing", "pesq", "stoi", "distillmos"}]
+    )
+
+    def judged(output: list[np.ndarray], original: list[np.ndarray]) -> dict[str, float]:
+        values, wrong = panel.measure(take(np.concatenate(output), np.concatenate(original)), speech=True)
+        assert not wrong
+        return values
+
+    bad, good = judged([noisy], [speech]), judged([speech], [speech])
+    assert set(bad) == panel.names
+    assert all(bad[name] != good[name] for name in bad)
+    # Of the mix of opposite channels nothing would be left. DistillMOS is not quite indifferent to the sign.
+    assert judged([noisy, -noisy], [speech, -speech]) == pytest.approx(bad, rel=0.1)
+    both = judged([speech, noisy], [speech, speech])
+    assert both == pytest.approx({name: (bad[name] + good[name]) / 2 for name in bad}, rel=1e-4)
+    silence = np.zeros_like(speech)
+    # A channel that should be silent is no voice to judge; one that fell silent is no voice to leave out.
+    assert judged([noisy, silence], [speech, silence]) == pytest.approx(bad)
+    assert not judged([speech, silence], [speech, speech]).keys() & {"pesq", "stoi", "distillmos"}
+    assert judged([speech, silence], [speech, speech])["voicing"] > 10
+
+
+def test_channels_that_are_alike_are_heard_once(speech: np.ndarray, noisy: np.ndarray) -> None:
+    twice, other = np.concatenate([speech, speech]), np.concatenate([speech, noisy])
+    assert [len(take(*sides).channels) for sides in ((twice, twice), (other, twice), (twice, other))] == [1, 2, 2]
+
+
+def test_of_a_silent_original_there_is_no_ratio(speech: np.ndarray) -> None:
+    panel = Panel([name for judge in (Spectra, Envelope, PitchErrors) for name in judge.measures])
+    rustle = (1e-5 * np.random.default_rng(0).standard_normal(speech.shape)).astype(np.float32)
+    silence = np.zeros_like(speech)
+    values, wrong = panel.measure(take(rustle, silence, 0.0), speech=False)
+    assert set(values) == {"mel"}
+    assert values["mel"] > 0
+    assert not wrong
+    both = [np.concatenate(sides) for sides in ((speech, rustle), (speech, silence))]
+    values, _ = panel.measure(take(*both, 0.0), speech=False)
+    alone, _ = panel.measure(take(speech, speech, 0.0), speech=False)
+    assert values.keys() == alone.keys()
+    assert values.pop("mel") > 0 == alone.pop("mel")
+    assert values == pytest.approx(alone)
+
+
+def test_si_sdr_of_an_exact_return_says_nothing_of_level_or_length(speech: np.ndarray) -> None:
+    for exact in (speech, 1e-2 * speech, speech[:, :24_000], np.concatenate([speech, 0.1 * speech])):
+        assert measure_pair(exact, exact, RATE)["si_sdr"] == pytest.approx(100, abs=0.01)
+    near = speech + 1e-3 * np.abs(speech).max() * np.random.default_rng(0).standard_normal(speech.shape)
+    loud, soft = (measure_pair((g * near).astype(np.float32), g * speech, RATE)["si_sdr"] for g in (1, 1e-2))
+    flat = [x[0].astype(np.float64) - x.mean() for x in (near, speech)]
+    explained = flat[1] * np.dot(*flat) / np.dot(flat[1], flat[1])
+    expected = 10 * np.log10(np.square(explained).sum() / np.square(flat[0] - explained).sum())
+    assert loud == pytest.approx(expected, abs=0.01)
+    assert soft == pytest.approx(expected, abs=0.01)
+
+
+def test_sections_change_little(speech: np.ndarray, noisy: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second of rest is a section of its own: held against itself alone it would cost much.
+    rest = np.zeros((1, RATE), np.float32)
+    hiss = (1e-4 * np.random.default_rng(0).standard_normal(rest.shape)).astype(np.float32)
+    sides = [np.concatenate(parts, axis=1) for parts in ((noisy[:, : 2 * RATE], hiss), (speech[:, : 2 * RATE], rest))]
+    whole = measure_pair(*sides, RATE)
+    spectra = [STFTDistance().distance(*(torch.from_numpy(side)[None] for side in sides))]
+    assert whole["stft"] == pytest.approx(float(spectra[0]), rel=1e-4)
+    monkeypatch.setattr(metrics, "SECTION", 1.0)
+    assert measure_pair(*sides, RATE) == pytest.approx(whole, rel=0.02)
+
+
+HALF_A_MINUTE = """
+import resource
+import numpy as np
+from gan.metrics import measure_pair
+side = 0.1 * np.random.default_rng(0).standard_normal((1, 30 * 48000), np.float32)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+measure_pair(side[:, :48000], side[:, :48000], 48000)
+before = peak()
+measure_pair(side, side, 48000)
+print((peak() - before) // 1024)
+"""
+
+
+def test_half_a_minute_takes_little_memory() -> None:
+    said = subprocess.run([sys.executable, "-c", HALF_A_MINUTE], capture_output=True, text=True, check=True)
+    assert int(said.stdout) < 250, "MB; at once it takes 400"
 
 
 def test_si_sdr_is_of_what_was_not_shifted(speech: np.ndarray, noisy: np.ndarray) -> None:
@@ -296,24 +458,24 @@ def test_one_class_and_one_line_add_a_measure(monkeypatch: pytest.MonkeyPatch, s
     monkeypatch.setattr(measures, "JUDGES", (*JUDGES, Loudness))
     monkeypatch.setitem(CATALOGUE, "level", Loudness.measures["level"])
     panel = Panel(choose(["mel", "level"])[0])
-    values, wrong = panel.measure(take(speech, speech, one_way=True), speech=False)
+    values, wrong = panel.measure(take(speech, speech, stays=True), speech=False)
     assert values == {"level": pytest.approx(20 * np.log10(np.abs(speech).max()))}
     assert wrong == []
     silence = np.zeros_like(speech)
     # What is not finite is left out, and a judge that fails takes no other figure along.
-    assert panel.measure(take(silence, speech, one_way=True), speech=False) == ({}, [])
+    assert panel.measure(take(silence, speech, stays=True), speech=False) == ({}, [])
     values, wrong = panel.measure(take(speech, silence), speech=False)
     assert set(values) == {"mel"}
     assert wrong == ["Loudness failed (ZeroDivisionError: nothing)"]
 
 
 def test_speech_and_references_decide_what_is_measured(speech: np.ndarray, noisy: np.ndarray) -> None:
-    panel = Panel(["mel", "f0_median", "pesq"])
-    for is_speech, one_way, expected in (
-        (True, False, {"mel", "f0_median", "pesq"}),
-        (False, False, {"mel", "f0_median"}),
-        (True, True, {"f0_median"}),
+    panel = Panel(["mel", "envelope", "f0_median", "pesq"])
+    for is_speech, stays, expected in (
+        (True, False, {"mel", "envelope", "f0_median", "pesq"}),
+        (False, False, {"mel", "envelope", "f0_median"}),
+        (True, True, {"envelope", "f0_median"}),
     ):
-        heard = take(noisy, speech, one_way=one_way)
+        heard = take(noisy, speech, stays=stays)
         assert set(panel.measure(heard, speech=is_speech)[0]) <= expected
-        assert one_way or set(panel.measure(heard, speech=is_speech)[0]) == expected
+        assert stays or set(panel.measure(heard, speech=is_speech)[0]) == expected

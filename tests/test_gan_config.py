@@ -116,3 +116,10 @@ def test_unknown_keys_in_the_file_are_refused(tmp_path: Path) -> None:
 def test_a_difference_names_both_values() -> None:
     assert difference("a: 1\nb: 2\n", "a: 1\nb: 3\n") == ["-b: 2", "+b: 3"]
     assert difference("a: 1\n", "a: 1\n") == []
+
+
+def test_a_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(ConfigError) as error:
+        load(["--config", str(tmp_path / "x.yaml")], tmp_path / "x.yaml")
+    assert "\n" not in str(error.value)

@@ -109,6 +109,7 @@ def spoil(pairs: Path, folder: Path) -> tuple[Path, dict[str, str]]:
     return folder, reasons
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # a machine of one core
 def test_bad_files_workers_processes_and_restarts_change_nothing(pairs: Path, tmp_path: Path) -> None:
     folder, reasons = spoil(pairs, tmp_path / "pairs")
     crops = PairCrops(folder, 0.1, seed=5, gain=6.0)

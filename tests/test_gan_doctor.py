@@ -21,7 +21,7 @@ from gan.config import Config, load
 from gan.doctor import game
 from gan.doctor.game import guessing
 from gan.doctor.lines import drift
-from gan.doctor.verdicts import AGAIN, DEAD, FAST, SPIKE, STILL, WON, Diagnosis, Doctor
+from gan.doctor.verdicts import AGAIN, BURST, DEAD, FAST, SPIKE, STILL, WON, Diagnosis, Doctor
 from gan.journal import read_journal
 from gan.recipe import Recipe
 from gan.schedule import set_rate
@@ -207,6 +207,11 @@ def test_the_end_of_a_schedule_may_stand(pairs: Path, tmp_path: Path) -> None:
 def test_a_rate_a_thousand_times_too_high(pairs: Path, tmp_path: Path) -> None:
     run = train(tmp_path, pairs, 1, 60, "--optimiser.init_args.lr", "1.0", "--average", "0")
     assert run.names() == {FAST}
+
+
+def test_critics_whose_scores_run_away_have_burst(pairs: Path, tmp_path: Path) -> None:
+    run = train(tmp_path, pairs, 3, 40, "--adversary.optimiser.init_args.lr", "5", "--rhythm.validate", "1000")
+    assert BURST in run.names()
 
 
 def test_a_rate_that_leaps(pairs: Path, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from runs import RECIPES, arguments
 
-from gan.faults.stopping import STOPPED
-from gan.faults.watchdog import Watchdog
+from gan.faults.watchdog import GIVEN_UP, Watchdog
 
 TESTS = Path(__file__).parent
 
@@ -39,7 +38,7 @@ def test_no_patience_is_no_watchdog(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_one_of_two_that_hangs_is_named(pairs: Path, tmp_path: Path) -> None:
     """It sleeps within its third step; the other comes no further than the gradients."""
     sleeping = "{class_path: faulty.Sleeping, init_args: {process: 1, call: 2, seconds: 600}}"
-    more = ("--terms.waveform", sleeping, "--rhythm.patience", "8", "--rhythm.give_up", "true", "--steps", "9")
+    more = ("--terms.waveform", sleeping, "--rhythm.patience", "25", "--rhythm.give_up", "true", "--steps", "9")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     log = ["--log-dir", str(tmp_path / "log"), "--redirects", "3"]
     recipe = ["--config", str(RECIPES / "tiny" / "stage1.yaml"), *arguments(tmp_path / "run", pairs, *more)]
@@ -55,4 +54,4 @@ def test_the_one_of_two_that_hangs_is_named(pairs: Path, tmp_path: Path) -> None
     assert "faulty.py" in second[-1]
     assert "process 0 of 2 waits for the others: " in first[-1]
     assert " in step 2, taking the step" in first[-1]
-    assert f"exitcode  : {STOPPED}" in done.stderr
+    assert f"exitcode  : {GIVEN_UP}" in done.stderr

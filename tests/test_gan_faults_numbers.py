@@ -3,36 +3,66 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import faulty
 import pytest
 import torch
-from runs import RECIPES, arguments, lines_of, run_stage, tensors_of
+from accelerate import Accelerator
+from faulty import Poisoned
+from runs import RECIPES, arguments, differences, lines_of, run_stage, tensors_of
+from torch import Tensor
 
 from gan import checkpoint
 from gan.critics import NonFiniteError
-from gan.data.dataset import PairCrops
-from gan.faults.record import read_record
+from gan.data.dataset import PairCrops, Share
+from gan.faults.record import read_record, record
 from gan.faults.replay import main as replay
+from gan.faults.stopping import StoppedError
+from gan.recipe import ConfigError
+from gan.step import BadStepError
+from generators.contract import Estimate
 
 RHYTHM = ("--rhythm.journal", "1", "--rhythm.validate", "8", "--rhythm.save", "2", "--steps", "8", "--data.gain", "12")
 BAD = 5  # the step, counted from 0, in whose batch the bad example is
 
 
-def poison(pairs: Path, index: int, value: str = ".nan") -> tuple[str, ...]:
+class Once(Poisoned):
+    """Poisoned the first time that it is met since `faulty.now` is another; a signal may come then, too."""
+
+    def forward(self, estimate: Estimate) -> Tensor:
+        self.value = 1.0 if faulty.now.calls else math.nan
+        loss = super().forward(estimate)
+        if loss.isnan():
+            faulty.now.calls += 1
+            for number in faulty.now.at.values():
+                os.kill(os.getpid(), number)
+        return loss
+
+
+def poison(
+    pairs: Path, index: int, value: str = ".nan", term: str = "waveform", kind: str = "faulty.Poisoned"
+) -> tuple[str, ...]:
     """A term that is NaN, or very large, where a batch holds an example."""
     crops = PairCrops(pairs, 0.1, 0, None, 12.0)
     samples = crops[index][1][0]
     place = int(samples.abs().argmax())
     words = f"{{key: {float(samples[place])!r}, place: {place}, value: {value}}}"
-    return ("--terms.waveform", f"{{class_path: faulty.Poisoned, init_args: {words}}}")
+    return (f"--terms.{term}", f"{{class_path: {kind}, init_args: {words}}}")
+
+
+def train_lines(run: Path) -> list[tuple[int, dict[str, float]]]:
+    lines = [json.loads(line) for line in lines_of(run)]
+    return [(line["step"], line["values"]) for line in lines if line["kind"] == "train"]
 
 
 def values_of(run: Path) -> dict[int, dict[str, float]]:
-    lines = [json.loads(line) for line in lines_of(run)]
-    return {line["step"]: line["values"] for line in lines if line["kind"] == "train"}
+    lines = train_lines(run)
+    assert len(dict(lines)) == len(lines), "a step is told twice"
+    return dict(lines)
 
 
 def again(file: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -73,6 +103,11 @@ def test_a_bad_step_stops_and_is_taken_again(
     code, said = again(file, capsys)
     assert code == 1
     assert said.count("differs") == 1
+    assert "then on" not in said
+    # On another device it may well be so.
+    file.write_text(json.dumps(words | {"device": "cuda"}))
+    code, said = again(file, capsys)
+    assert said.splitlines()[-1].endswith("(then on cuda, now on cpu)")
 
 
 def test_skipping_goes_on_as_if_the_step_had_not_been(pairs: Path, tmp_path: Path) -> None:
@@ -92,11 +127,29 @@ def test_skipping_goes_on_as_if_the_step_had_not_been(pairs: Path, tmp_path: Pat
     assert [name for name in moved if name.startswith(("generator", "average", "training.pt/optim"))] == []
 
 
-def test_too_many_skips_in_a_row_stop(pairs: Path, tmp_path: Path) -> None:
+def test_too_many_skips_in_a_row_stop(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (*RHYTHM, "--bad_numbers.do", "skip", "--bad_numbers.skips", "2", "--bad_numbers.limit", "1e-9")
     with pytest.raises(NonFiniteError, match=r"after 2 skipped in a row: .* above the limit of 1e-09"):
         run_stage(1, tmp_path / "run", pairs, *words)
-    assert sorted(int(file.stem) for file in (tmp_path / "run/faults").glob("*.json")) == [0, 1, 2]
+    faults = tmp_path / "run/faults"
+    assert sorted(path.name for path in faults.iterdir()) == ["00000000", *(f"0000000{n}.json" for n in (0, 1, 2))]
+    # Of a row the first has the state, which is that of all; the others name it.
+    capsys.readouterr()
+    code, said = again(faults / "00000002.json", capsys)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert f"step 2 has no state of its own, as it came after other bad steps: take {faults / '00000000'}.json" in said
+    code, said = again(faults / "00000000.json", capsys)
+    assert code == 0, said
+
+
+def test_bad_steps_in_a_row_are_counted_from_the_last_good_one(pairs: Path, tmp_path: Path) -> None:
+    """Steps 2 and 4 are bad and one may be skipped: the run goes on; of steps 2 and 3 the second is one too many."""
+    skip = (*RHYTHM, "--bad_numbers.do", "skip", "--bad_numbers.skips", "1", *poison(pairs, 5))
+    run = run_stage(1, tmp_path / "apart", pairs, *skip, *poison(pairs, 9, term="mel"))
+    assert [step for step, values in train_lines(run) if "fault/skipped" in values] == [3, 5]
+    with pytest.raises(NonFiniteError, match="step 3, after 1 skipped in a row"):
+        run_stage(1, tmp_path / "beside", pairs, *skip, *poison(pairs, 7, term="mel"))
 
 
 def test_rolling_back_lowers_the_rate_and_stops_in_the_end(
@@ -111,8 +164,65 @@ def test_rolling_back_lowers_the_rate_and_stops_in_the_end(
     assert rates == pytest.approx([1e-3 * step / 11 for step in (1, 2, 3, 4, 0.25 * 5)]), "it warms up for 10 steps"
     said = capsys.readouterr().err
     assert said.count("back to the newest checkpoint with 0.5 of the learning rates") == 2
+    # What has been tried is not forgotten, though no checkpoint has been saved since.
+    assert json.loads((run / "faults/rolled.json").read_text()) == {"rolled": 2, "factor": 0.25}
+    with pytest.raises(NonFiniteError, match="after all roll-backs"):
+        run_stage(1, run, pairs, *words, *back)
+    assert "back to the newest checkpoint" not in capsys.readouterr().err
     run_stage(1, run, pairs, *words, "--rate", "gan.schedule.Constant", "--bad_numbers.do", "skip")
     assert sorted(values_of(run)) == list(range(1, 9))
+    assert checkpoint.load_tensors(run / "latest/training.pt")["faults"] == {"rolled": 2, "factor": 0.25}
+
+
+def test_a_roll_back_takes_up_what_was_half_summed_up(pairs: Path, tmp_path: Path) -> None:
+    """Step 5 is bad once; the line after it is the mean of steps 4 and 5, as they were taken last."""
+    lines = {}
+    for every in ("1", "2"):
+        faulty.now = faulty.Now()
+        more = (*poison(pairs, 11, kind=f"{__name__}.Once"), "--bad_numbers.do", "roll_back")
+        run = run_stage(1, tmp_path / every, pairs, *RHYTHM, *more, "--rhythm.journal", every)
+        lines[every] = train_lines(run)
+    assert [step for step, _ in lines["1"]] == list(range(1, 9))
+    assert [step for step, _ in lines["2"]] == [2, 4, 6, 8]
+    single, double = dict(lines["1"]), dict(lines["2"])
+    for step in (2, 4, 6, 8):
+        mean = (single[step - 1]["loss/mel"] + single[step]["loss/mel"]) / 2
+        assert double[step]["loss/mel"] == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_stop_at_a_roll_back_does_not_forget_it(pairs: Path, tmp_path: Path) -> None:
+    more = (*RHYTHM, *poison(pairs, 11, kind=f"{__name__}.Once"), "--bad_numbers.do", "roll_back")
+    faulty.now = faulty.Now()
+    straight = run_stage(1, tmp_path / "straight", pairs, *more)
+    faulty.now = faulty.Now(at={0: signal.SIGTERM})
+    with pytest.raises(StoppedError, match="after step 4 of 8"):
+        run_stage(1, tmp_path / "stopped", pairs, *more)
+    stopped = run_stage(1, tmp_path / "stopped", pairs, *more)
+    assert checkpoint.load_tensors(stopped / "latest/training.pt")["faults"] == {"rolled": 1, "factor": 0.5}
+    assert differences(straight, stopped, 8) == []
+
+
+def test_without_a_checkpoint_there_is_nothing_to_roll_back_to(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = tmp_path / "run/faults"
+    with pytest.raises(NonFiniteError, match=r"step 1, before the first checkpoint, .* is nan") as caught:
+        run_stage(1, tmp_path / "run", pairs, *RHYTHM, *poison(pairs, 3), "--bad_numbers.do", "roll_back")
+    assert "\n" not in str(caught.value)
+    assert "back to the newest" not in capsys.readouterr().err
+    # What an older run in this folder has rolled back does not count; where there is a checkpoint it has to be whole.
+    (faults / "rolled.json").write_text("{")
+    run_stage(1, tmp_path / "run", pairs, *RHYTHM)
+    for text in ("{", "[]", '{"rolled": 1}', '{"rolled": 0.5, "factor": 0.5}', '{"rolled": 1, "factor": NaN}'):
+        (faults / "rolled.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"rolled\.json is damaged: remove it"):
+            run_stage(1, tmp_path / "run", pairs, *RHYTHM)
+
+
+@pytest.mark.parametrize("factor", ["0", "1", "2.0", ".nan", ".inf", "-0.5"])
+def test_a_factor_that_lowers_nothing_is_refused(factor: str, pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"bad_numbers\.factor must be greater than 0 and less than 1"):
+        run_stage(1, tmp_path / "run", pairs, *RHYTHM, "--bad_numbers.factor", factor)
 
 
 def test_a_gradient_that_explodes_is_above_the_limit(pairs: Path, tmp_path: Path) -> None:
@@ -121,12 +231,44 @@ def test_a_gradient_that_explodes_is_above_the_limit(pairs: Path, tmp_path: Path
     assert [step for step, values in values_of(run).items() if "fault/skipped" in values] == [6]
 
 
+PART = {"examples": [[10, 11]], "values": {"loss/total": 1.0}}
+
+
 def test_a_file_that_is_no_record_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for text in ("", "{}", "[]", '{"step": 1, "processes": [{"examples": 3}]}'):
+    texts = ["", "{}", "[]", '{"step": 1, "processes": [{"examples": 3}]}', "[" * 9999]
+    whole = {"step": 5, "why": "", "state": "00000005", "device": "cpu", "processes": [PART]}
+    wrong = [{"processes": []}, {"state": "../../away"}, {"state": ""}, {"step": -5}, {"step": "5"}]
+    wrong += [{"processes": [PART | {"examples": e}]} for e in ([[-5, 3]], [[]], [], [[10], []], [["x"]], [[1.5]], [3])]
+    wrong += [{"processes": [PART | {"values": v}]} for v in ({}, {"norm/generator": 1}, [], {"loss/a": 10**999})]
+    texts += [json.dumps(whole | change) for change in wrong]
+    for text in texts:
         (tmp_path / "a.json").write_text(text)
         code, said = again(tmp_path / "a.json", capsys)
         assert code == 2
-        assert said.startswith("unshift: ") and said.count("\n") == 1
+        assert said.startswith("unshift: ") and said.count("\n") == 1, text
+        assert "is no record of a bad step" in said, text
+    (tmp_path / "a.json").write_text(json.dumps(whole))
+    assert "00000005 is gone" in again(tmp_path / "a.json", capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("keep", "steps", "kept"), [(2, (200, 100, 60), {100, 60}), (2, (100, 200, 60), {200, 60}), (1, (9, 8), {8})]
+)
+def test_the_newest_states_stay_whatever_their_steps(
+    keep: int, steps: tuple[int, ...], kept: set[int], tmp_path: Path
+) -> None:
+    """A roll-back goes to lower steps; what a kill left torn counts for nothing, and goes."""
+    net = torch.nn.Linear(2, 2)
+    spec = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 2}}
+    state = checkpoint.State(net, spec, torch.optim.SGD(net.parameters(), lr=0.1))
+    faults, error = tmp_path / "faults", BadStepError("it is nan", {"loss/total": torch.tensor(math.nan)})
+    (faults / "99999999.partial").mkdir(parents=True)
+    (faults / "00000003.json.partial").touch()
+    for number, step in enumerate(steps):
+        record(tmp_path, keep, error, step, checkpoint.random_state(), state, Share(2), Accelerator(cpu=True))
+        os.utime(faults / f"{step:08d}", (number, number))
+    assert {path.name for path in faults.iterdir() if path.is_dir()} == {f"{step:08d}" for step in kept}
+    assert {path.name for path in faults.iterdir() if path.is_file()} == {f"{step:08d}.json" for step in steps}
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from torch import nn
 from gan import checkpoint
 from gan.assembly import ELSEWHERE, Wires, make_average, make_optimiser, meet
 from gan.config import load
+from gan.faults.digests import seal
 from gan.recipe import ConfigError
 from gan.trainer import run_stage, train
 
@@ -236,7 +237,7 @@ def test_a_kill_before_the_links_loses_no_best_model(four_steps: Path, pairs: Pa
     two = checkpoint.folder_of(run, 2)
     training = checkpoint.load_tensors(two / "training.pt")
     torch.save(training | {"best": {"mel": -1.0, "step": 2}}, two / "training.pt")
-    (two / "digests.json").unlink()
+    seal(two)
     shutil.copytree(two, checkpoint.folder_of(run, 1))
     checkpoint.point(run / "best", checkpoint.folder_of(run, 1))
     (run / "latest").unlink()

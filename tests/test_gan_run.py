@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from runs import tensors_of
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -47,23 +48,6 @@ def _alone() -> Iterator[None]:
 def run_stage(number: int, run: Path, pairs: Path, *arguments: str) -> Path:
     file = RECIPES / "tiny" / f"stage{number}.yaml"
     return train(load([*("--folder", str(run), "--data.pairs", str(pairs)), *SMALL, *arguments], file))
-
-
-def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
-    """Every number that a checkpoint keeps, by a name."""
-    found = {}
-    for file in sorted(folder.rglob("*.safetensors")):
-        found |= {f"{file.parent.name}/{name}": x for name, x in load_file(file).items()}
-    pending = [(f"{file.name}", checkpoint.load_tensors(file)) for file in sorted(folder.glob("*.pt"))]
-    while pending:
-        name, value = pending.pop()
-        if isinstance(value, dict):
-            pending += [(f"{name}/{key}", inner) for key, inner in value.items()]
-        elif isinstance(value, list):
-            pending += [(f"{name}/{key}", inner) for key, inner in enumerate(value)]
-        elif value is not None and not isinstance(value, str):
-            found[name] = torch.as_tensor(value)
-    return found
 
 
 def journal_without_clock(run: Path) -> list[object]:

@@ -4,18 +4,23 @@ import base64
 import dataclasses
 import io
 import re
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from gan.audio import AudioError, write
 from gan.evaluating.measures import CATALOGUE
 from gan.evaluating.results import UNREPAIRED, Row
+from gan.pairs.settings import SETTINGS
 from gan.report import pictures
-from gan.report.evaluations import choose
-from gan.report.page import Clip, Page, Section, Source, Track, curves, make_clip, render, within
+from gan.report.card import as_text, model_card
+from gan.report.evaluations import choose, mended_beginning
+from gan.report.page import Clip, Page, Plan, Section, Source, Track, curves, make_clip, render, within
 from gan.report.sound import alike, flac, loudness, matching_gains
 from gan.report.tables import figures
 
@@ -81,6 +86,25 @@ def test_clips_that_do_not_fit_are_left_out_by_name() -> None:
     assert "one" not in page.remarks[0]
 
 
+def test_clips_after_the_one_that_does_not_fit_are_not_made() -> None:
+    made = []
+
+    def plan(name: str) -> Plan:
+        def make() -> Clip:
+            made.append(name)
+            if name == "broken":
+                raise AudioError("broken: is not audio")
+            return Clip(name, (Source("a", bytes(3000)),), b"")
+
+        return Plan(name, make)
+
+    page = within(Page("title", "lead"), map(plan, ["one", "broken", "two", "three", "four"]), largest=5000)
+    assert [kept.title for kept in page.clips] == ["one"]
+    assert made == ["one", "broken", "two"]
+    assert page.remarks[0] == "Left out: broken: is not audio"
+    assert page.remarks[1].endswith("the clips under 0 MB: two; three; four.")
+
+
 def test_the_page_is_one_whole_file() -> None:
     shown = clip()
     html = render(Page("title", "lead", clips=[shown]))
@@ -117,15 +141,15 @@ def test_the_page_is_well_formed_and_escaped() -> None:
 
 def test_corpora_are_never_pooled() -> None:
     rows = []
-    for number in range(6):
+    for number in range(12):
         change = (-0.3, 0.3)[number % 2]
         corpus = ("speech", "singing")[number % 2]
         rows += [row(f"f{number}", UNREPAIRED, 2.0, corpus), row(f"f{number}", "mine", 2.0 + change, corpus)]
     html = figures(rows, CATALOGUE, [UNREPAIRED, "mine"])
     assert html.count("<table>") == 2
     singing, speech = html.split("<h3>")[1:]
-    assert singing.startswith("singing (3 files of 3 recordings)") and "+0.300 worse" in singing
-    assert speech.startswith("speech (3 files of 3 recordings)") and "-0.300 better" in speech
+    assert singing.startswith("singing (6 files of 6 recordings)") and "+0.300 worse" in singing
+    assert speech.startswith("speech (6 files of 6 recordings)") and "-0.300 better" in speech
     assert "unclear</small>" not in html, "the mean over both would be that"
 
 
@@ -177,3 +201,93 @@ def test_a_sine_stands_at_its_frequency_and_level() -> None:
 def test_a_clip_shorter_than_a_window_has_a_picture() -> None:
     drawn = pictures.spectrograms([("a", np.zeros((1, 1), np.float32)), ("b", np.zeros((2, 100), np.float32))], 8000)
     assert io.BytesIO(drawn).read(4) == b"\x89PNG"
+
+
+def test_the_verdict_knows_which_way_is_better() -> None:
+    name = next(name for name, measure in CATALOGUE.items() if not measure.lower_is_better)
+    rows = []
+    for number in range(6):
+        for system, value in ((UNREPAIRED, 2.0), ("mine", 2.5), ("yours", 1.5)):
+            rows.append(dataclasses.replace(row(f"f{number}", system, 0.0), values={name: value}))
+    html = figures(rows, CATALOGUE, [UNREPAIRED, "mine", "yours"])
+    assert "+0.500 better" in html and "-0.500 worse" in html
+    assert "higher is better" in html
+
+
+def test_a_dollar_sign_in_a_name_is_no_formula() -> None:
+    name = r"run $\frac{$"
+    assert pictures.spectrograms([(name, sine(0.1))], RATE)
+    assert pictures.loss_curves([pictures.Curve(name, {f"loss/{name}": [(0, 1.0)]}, {"mel": [(0, 1.0)]})], "dark")
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["data: [1]", "weights: 5", 'data: {pairs: "a\\0b"}', "data: {pairs: 3}", "steps: {a: [1]}", "[" * 1500, "- 1"],
+)
+def test_a_run_from_strangers_has_a_card(config: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(config)
+    assert "Not known" in model_card(tmp_path).html
+
+
+@pytest.mark.parametrize("began", ['{"devices": 3}', '{"versions": {"torch": [1]}}', '{"manifest": {}}', "3"])
+def test_how_a_run_began_may_be_anything(began: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("steps: 7")
+    (tmp_path / "provenance.json").write_text(began)
+    assert "<dt>steps</dt><dd>7</dd>" in model_card(tmp_path).html
+
+
+@pytest.mark.parametrize("source", ['{"source": 5}', '{"source": "a\\u0000b"}'])
+def test_settings_of_pairs_may_be_anything(source: str, tmp_path: Path) -> None:
+    (tmp_path / SETTINGS).write_text(source)
+    assert "no LICENCE file lies" in model_card(tmp_path, tmp_path).html
+
+
+def test_facts_within_facts_have_an_end() -> None:
+    deep: object = "end"
+    for _ in range(900):
+        deep = {"in": deep}
+    assert as_text(deep).endswith("and more")
+    assert as_text({"a": ["b", "c"], "d": {"e": 1}}) == "a b, c, d e 1"
+
+
+def test_half_a_character_does_not_spoil_the_page() -> None:
+    assert "lead ?" in render(Page("title", "lead \ud800")).encode("utf-8").decode("utf-8")
+
+
+class Smearing:
+    """A mender whose every output sample depends on input as far away as its reach, to both sides."""
+
+    sample_rate, hop, reach = 48000, 64, 12000
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def restore(self, waveform: torch.Tensor) -> torch.Tensor:
+        self.heard += waveform.shape[-1]
+        wide = torch.nn.functional.pad(waveform, (self.reach, self.reach))
+        return (wide[..., : waveform.shape[-1]] + wide[..., 2 * self.reach :]) / 2
+
+
+@pytest.mark.parametrize("rate", [48000, 44100])
+def test_the_beginning_is_mended_as_in_the_whole(rate: int, tmp_path: Path) -> None:
+    noise = 0.2 * np.random.default_rng(0).normal(size=(2, 3 * rate)).astype(np.float32)
+    file = tmp_path / "noise.wav"
+    write(file, noise, rate, subtype="FLOAT")
+    found = mended_beginning(file, Smearing(), 1.0)
+    whole = mended_beginning(file, Smearing(), 3.0)
+    assert found.shape == (2, rate)
+    assert np.abs(found - whole[:, :rate]).max() < 1e-5
+    assert np.abs(whole[:, rate - 3000 : rate]).max() > 0.001, "there is something to compare"
+
+
+def test_of_a_long_file_only_the_beginning_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "long.wav"
+    write(file, np.tile(0.1 * np.ones((1, 48000), np.float32), (1, 120)), 48000)
+    mender = Smearing()
+    tracemalloc.start()
+    found = mended_beginning(file, mender, 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mender.heard < 2 * 48000
+    assert peak < 4e6 < 4 * 120 * 48000
+    assert make_clip("a", [Track("a", found)], 48000, 1.0, 120.0).note == "The first 1.0 s of 120.0 s."

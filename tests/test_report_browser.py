@@ -87,10 +87,40 @@ def test_a_switch_is_at_the_same_place_to_the_sample(tab: chromium.Tab) -> None:
     assert np.abs(heard[settled:] + 0.5 * ramp[settled:]).max() < 1e-3, "the other, where the first would have been"
 
 
+def test_in_a_test_the_same_sound_again_is_heard_like_another(tab: chromium.Tab) -> None:
+    rendered = tab.evaluate("""(async () => {
+        const rate = 48000;
+        const press = async (blind, signs, chosen) => {
+            const context = new OfflineAudioContext(1, 24000, rate);
+            const buffers = signs.map((sign) => {
+                const buffer = new AudioBuffer({length: 12000, sampleRate: rate});
+                buffer.getChannelData(0).fill(sign * 0.5);
+                return buffer;
+            });
+            const deck = new Deck(context, buffers, signs.map(() => 1), blind);
+            deck.play(0);
+            // The second press comes before the first is done.
+            context.suspend(0.1).then(() => { deck.choose(chosen); context.resume(); });
+            context.suspend(0.104).then(() => { deck.choose(chosen); context.resume(); });
+            return [...(await context.startRendering()).getChannelData(0)];
+        };
+        return [await press(true, [1, 1], 0), await press(true, [1, 1], 1), await press(true, [1, -1], 1),
+            await press(false, [1, 1], 0)];
+    })()""")
+    same, equal, inverted, seeing = np.array(rendered)
+    assert np.array_equal(same, equal), "nothing tells X is A from X is B"
+    assert np.abs(np.abs(inverted) - same).max() < 1e-6, "whatever B is"
+    assert np.abs(seeing - 0.5).max() < 1e-6, "elsewhere the same sound goes on"
+    assert same[4600:5400].min() == 0
+    assert np.abs(np.diff(same)).max() < 0.03, "no jump"
+    assert np.abs(same[4700 + 128 + 2 * 480 :] - 0.5).max() < 1e-3 and np.abs(same[:4700] - 0.5).max() < 1e-6
+
+
 def test_keys_play_and_switch_equally_loud_sounds(tab: chromium.Tab) -> None:
     tab.evaluate("document.querySelector('.deck button').focus()")
     tab.press("Enter")
     tab.wait("sounding?.deck?.position > 0.1")
+    assert tab.evaluate("sounding.deck.blind") is False
     tab.press("2")
     assert tab.evaluate("sounding.deck.chosen") == 1
     assert tab.evaluate("document.querySelectorAll('.deck [aria-pressed=true]')[0].textContent") == "2 shifted"
@@ -137,6 +167,7 @@ def test_an_abx_counts_right_answers_and_says_how_likely_guessing_is(
         assert tab.evaluate("document.querySelector('#abx h4').textContent") == f"Trial {trial + 1} of 24"
         tab.press("x")
         tab.wait("sounding?.deck?.playing === true")
+        assert tab.evaluate("sounding.deck.blind") is True
         secret = tab.evaluate("sounding.deck.chosen")
         secrets.append(secret)
         # Twenty right, four wrong.
@@ -155,6 +186,19 @@ def test_an_abx_counts_right_answers_and_says_how_likely_guessing_is(
     assert words["p"] == pytest.approx(stats.binom.sf(19, 24, 0.5))
 
 
+def heard_in_test(tab: chromium.Tab) -> list[tuple[np.ndarray, int]]:
+    """Give the first samples of every sound of the deck that plays, and their rates."""
+    found = tab.evaluate("""sounding.deck.buffers.map((b) => [b.sampleRate,
+        Array.from(b.getChannelData(0).subarray(0, 48000), (x) => Math.round(x * 8388608))])""")
+    return [(np.array(samples) / 2**23, rate) for rate, samples in found]
+
+
+def high_share(sound: np.ndarray, rate: int) -> float:
+    """Give the share of the power that is above 4.5 kHz."""
+    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+    return float(power[np.fft.rfftfreq(len(sound), 1 / rate) > 4500].sum() / power.sum())
+
+
 def test_a_mushra_has_a_hidden_reference_and_an_anchor(browser: chromium.Browser, tab: chromium.Tab) -> None:
     tab.evaluate("document.querySelector('#mushra > .row > button').click()")
     for number in (1, 2):
@@ -164,6 +208,9 @@ def test_a_mushra_has_a_hidden_reference_and_an_anchor(browser: chromium.Browser
         tab.wait("sounding?.deck?.playing === true")
         known: list[Any] = tab.evaluate("""sounding.deck.buffers.slice(1).map((b) => b === sounding.deck.buffers[0])""")
         assert known.count(True) == 1, "the reference is hidden once"
+        assert tab.evaluate("sounding.deck.blind") is True
+        low = [high_share(sound, rate) < 1e-5 for sound, rate in heard_in_test(tab)]
+        assert low.count(True) == 1 and not low[0], "one has nothing above 4.5 kHz: the anchor"
         for sound in range(4):
             assert tab.evaluate(f"{done}.disabled"), "not before all are heard and scored"
             tab.press(str(sound + 1))
@@ -178,6 +225,24 @@ def test_a_mushra_has_a_hidden_reference_and_an_anchor(browser: chromium.Browser
     assert all(score == (100 if sound == "hidden reference" else 0) for (_, sound), score in scores.items())
     means = json.loads(fetched(browser, tab, "#mushra", "mushra.json"))["means"]
     assert means[0] == {"sound": "hidden reference", "mean": 100}
+
+
+def test_the_anchor_of_a_loud_sound_does_not_clip(browser: chromium.Browser, tmp_path: Path) -> None:
+    # What a low-pass leaves of a square wave is higher than the wave.
+    wave = (0.98 * np.sign(np.sin(2 * np.pi * 700 * (np.arange(48000) + 0.5) / 48000))).astype(np.float32)[None]
+    page = tmp_path / "square.html"
+    page.write_text(render(Page("A page", "", clips=[make_clip("x", [Track("a", wave, reference=True)] * 2, 48000)])))
+    assert "All sounds but MUSHRA's low anchor" in page.read_text()
+    tab = chromium.Tab(browser, page)
+    tab.evaluate("document.querySelector('#mushra > .row > button').click()")
+    tab.press("0")
+    tab.wait("sounding?.deck?.playing === true")
+    levels = tab.evaluate("sounding.deck.levels")
+    peaks = [level * np.abs(sound).max() for level, (sound, _) in zip(levels, heard_in_test(tab), strict=True)]
+    assert len(set(levels)) == 1, "all of them softer alike"
+    assert 0.95 < max(peaks) <= 0.9901
+    assert max(peaks) > 1.05 * peaks[0], "the anchor's are the highest"
+    assert tab.troubles() == []
 
 
 def test_the_order_of_a_mushra_is_drawn(tab: chromium.Tab) -> None:

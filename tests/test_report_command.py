@@ -101,6 +101,8 @@ def test_a_run_is_shown(run: Path) -> None:
     assert set(heard) == {"original", "shifted", "restored"}
     assert np.abs(heard["restored"]).max() == pytest.approx(0.8 * np.abs(heard["original"]).max(), rel=0.01), "the last"
     assert "after step 8" in html
+    told = html.partition("<h2>Validation</h2>")[2].partition("<table>")[0]
+    assert "of all corpora and shifts together" in told
 
 
 def test_a_page_is_replaced_only_when_asked_and_never_half(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,4 +129,46 @@ def test_clips_that_do_not_fit_are_named(results: Path) -> None:
     assert report(results, "--clips", "3", "--megabytes", "1") == 0
     html = (results / "report.html").read_text()
     assert len(html) < 1.5e6
-    assert "Left out to keep this file under 1 MB: " in html
+    assert "Left out to keep the clips under 1 MB: " in html
+
+
+def test_names_from_strangers_are_text(results: Path) -> None:
+    evil = '"><img src=x onerror=alert(1)></script>'
+    words = json.loads((results / "results.json").read_text())
+    words["facts"] |= {"system": evil, evil: evil}
+    for row in words["rows"]:
+        row |= {"corpus": evil, "shifter": evil, "recording": evil, "speaker": evil}
+        row["system"] = row["system"].replace("mine", evil)
+    (results / "results.json").write_text(json.dumps(words))
+    assert report(results, "--clips", "1") == 0
+    html = (results / "report.html").read_text()
+    assert "<img src=x" not in html
+    assert html.count("</script>") == 1
+    for place in ('scope="col">', "<h3>", 'data-title="', "<dt>", "<dd>"):
+        assert re.search(f"{re.escape(place)}[^<]*&lt;img src=x onerror", html), place
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", 5, ["x"], "x/" * 4096])
+def test_results_that_name_no_place_are_shown_without_it(name: object, results: Path) -> None:
+    words = json.loads((results / "results.json").read_text())
+    words["facts"] |= {"model": name, "pairs": name}
+    (results / "results.json").write_text(json.dumps(words))
+    assert report(results) == 0
+    assert "There is nothing to hear" in (results / "report.html").read_text()
+
+
+def test_figures_of_a_journal_that_are_none_are_left_out(run: Path) -> None:
+    lines = (run / "journal.jsonl").read_text()
+    wrong = {"mel": "<b>", "stft": None, "lsd_0_4k": 10**400, "mel_baseline": [1]}
+    for step in (9, 10**400):
+        lines += json.dumps({"kind": "validation", "step": step, "seconds": 3, "values": wrong}) + "\n"
+    (run / "journal.jsonl").write_text(lines)
+    assert report(run) == 0
+    html = (run / "report.html").read_text()
+    assert "<b>" not in html.partition("<h2>Validation</h2>")[2].partition("</section>")[0]
+
+
+def test_clips_of_a_run_that_cannot_be_read_are_named(run: Path) -> None:
+    (run / "samples/0/clean.flac").write_text("no audio")
+    assert report(run) == 0
+    assert "Left out: " in (run / "report.html").read_text()

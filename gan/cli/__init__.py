@@ -76,7 +76,7 @@ def parser() -> Parser:
     restore.add_argument("--strength", type=_strength, default=1.0, metavar="S", help=strength)
     shift = _command(commands, "shift", "shift the pitch and mend the result", words.SHIFT, words.SHIFT_EXAMPLES)
     shift.add_argument("--semitones", type=_semitones, required=True, help="how far; 12 is an octave up, -12 down")
-    shift.add_argument("--shifter", default="Signalsmith", help="the DSP shifter (default: Signalsmith)")
+    shift.add_argument("--shifter", default="Signalsmith", help=f"the DSP shifter {words.SHIFTERS}")
     shift.add_argument("--no-restore", action="store_true", help="shift only")
     coders = _add_coding(commands)
     for command in (restore, shift, *coders):
@@ -226,7 +226,7 @@ def _add_pairs(command: Parser) -> None:
     add("--semitones", type=_semitones, nargs="+", metavar="K", help=semitones)
     ways = "shift there and back, to train a restorer (default), or one way, to train the network to undo a shift"
     add("--direction", choices=["there_and_back", "one_way"], help=ways)
-    add("--shifter", action="append", help="a DSP shifter (default: Signalsmith); repeat it to have pairs of several")
+    add("--shifter", action="append", help=f"a DSP shifter, repeat it for several {words.SHIFTERS}")
     add("--rate", type=int, metavar="HZ", help="sample rate of the pairs (default: 48000)")
     channels = "channels of the pairs: 1 mixes all (default), 2 keeps left and right apart, for a codec of two channels"
     add("--channels", type=int, choices=[1, 2], help=channels)
@@ -253,8 +253,10 @@ def _add_evaluation(command: Parser) -> None:
     add("--measures", nargs="+", metavar="NAME", help="these measures alone (default: all that are installed)")
     speech = "the corpora that are speech, the only ones that measures of speech are taken of; without a name: all are"
     add("--speech", nargs="*", metavar="CORPUS", help=speech)
-    beside = "measure these shifters too: each shifts the originals as the pairs' shifter did"
+    beside = "measure these shifters too: each shifts the originals as the pairs' did (and one-way pairs back: undo)"
     add("--beside", nargs="+", default=[], metavar="SHIFTER", help=beside)
+    ways = "one-way shifts are undone by the model, or stay and are repaired (default: undo)"
+    add("--one-way", choices=["undo", "repair"], default="undo", help=ways)
     add("--name", dest="system", help="what the model is called in the results (default: its folder's name)")
     add("--workers", type=_count, default=1, metavar="N", help="processes that measure (default: 1)")
     add("--overwrite", action="store_true", help="replace results that are there already")

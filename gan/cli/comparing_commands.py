@@ -20,6 +20,7 @@ from gan.evaluating.measures import CATALOGUE
 from gan.evaluating.results import RESULTS, Results, ResultsError, read_results
 from gan.files import whole_file
 from generators.contract import Mender, ModelError
+from generators.store import resolve
 
 WORSE = 1
 PICTURE = "grid.png"
@@ -33,7 +34,13 @@ def compare(parsed: argparse.Namespace) -> int:
     Raises:
         EXPECTED: it cannot be done.
     """
-    first, second = (_results(path, parsed) for path in (parsed.first, parsed.second))
+    models = [_holds_model(path, parsed) for path in (parsed.first, parsed.second)]
+    if not any(models) and (parsed.pairs or parsed.split):
+        raise ResultsError("--pairs and --split are for models, and neither of the two holds one: leave them out")
+    first, second = (
+        _evaluated(path, parsed) if model else _read(path)
+        for path, model in zip((parsed.first, parsed.second), models, strict=True)
+    )
     check_same_input(first, second)
     names = [
         system_of(results, wanted, str(path))
@@ -42,23 +49,37 @@ def compare(parsed: argparse.Namespace) -> int:
             (second, parsed.system_b, parsed.second),
         )
     ]
-    cells, chosen, remarks = compare_rows(first.of(names[0]), second.of(names[1]), parsed.measures)
+    rows = first.of(names[0]), second.of(names[1])
+    cells, chosen, remarks = compare_rows(*rows, parsed.measures, allow_missing=parsed.allow_missing)
     titles = [f"{path}, {name}" for path, name in zip((parsed.first, parsed.second), names, strict=True)]
     found = Comparison(titles[0], titles[1], chosen, cells, remarks)
     _show(json.dumps(found.as_values(), indent=2) if parsed.json else comparison_text(found))
     return WORSE if found.worse() else 0
 
 
-def _results(path: Path, parsed: argparse.Namespace) -> Results:
-    """Read results, or make them of a model."""
-    if path.is_file() or (path / RESULTS).exists():
-        return read_results(path)
-    if parsed.pairs is None:
+def _holds_model(path: Path, parsed: argparse.Namespace) -> bool:
+    """Say whether a model is to be evaluated: with --pairs, whatever older results may lie beside it."""
+    if parsed.pairs is None or path.is_file():
+        return False
+    try:
+        resolve(path)
+    except ModelError:
+        # Of neither kind: loading it says what is missing.
+        return not (path / RESULTS).exists()
+    return True
+
+
+def _read(path: Path) -> Results:
+    if path.is_dir() and not (path / RESULTS).exists():
         raise ResultsError(f"{path}: holds no {RESULTS} of `unshift evaluate`; to compare models name --pairs")
+    return read_results(path)
+
+
+def _evaluated(path: Path, parsed: argparse.Namespace) -> Results:
     network, _ = load_network(argparse.Namespace(model=path, device=parsed.device, trust=parsed.trust))
     if not isinstance(network, Mender):
         raise ModelError(f"{path}: a {type(network).__name__} does not map audio to audio of the same length")
-    plan = Plan(parsed.pairs, path.resolve().name, split=parsed.split, measures=parsed.measures)
+    plan = Plan(parsed.pairs, path.resolve().name, split=parsed.split or "test", measures=parsed.measures)
     found = evaluate(cast(Mender, network), plan)
     for file, problem in [*found.failed, *found.complaints]:
         say(f"{file}: {problem}")

@@ -7,13 +7,15 @@ from pathlib import Path
 def add_compare(command: argparse.ArgumentParser) -> None:
     """Add those of `unshift compare`."""
     add = command.add_argument
-    what = "what `unshift evaluate` wrote; with --pairs a model: a run, a checkpoint or a generator's folder"
+    what = "what `unshift evaluate` wrote; with --pairs rather a model: a run, a checkpoint, a generator's folder"
     add("first", type=Path, metavar="A", help=f"the one that is judged: {what}")
     add("second", type=Path, metavar="B", help="the one that it is held against, likewise")
     add("--pairs", type=Path, metavar="FOLDER", help="evaluate models among the two on these pairs first")
-    add("--split", choices=["test", "validation"], default="test", help="of --pairs (default: test)")
+    add("--split", choices=["test", "validation"], help="of --pairs (default: test)")
     chosen = "the measures that decide (default: mel; where the results lack it, all that both have)"
     add("--measures", nargs="+", metavar="NAME", help=chosen)
+    missing = "compare what there is where A lacks files, or measures that decide, that B has"
+    add("--allow-missing", action="store_true", help=missing)
     for side in ("a", "b"):
         system = f"which system of {side.upper()} is meant (default: its model), such as unrepaired or a shifter"
         add(f"--system-{side}", metavar="NAME", help=system)

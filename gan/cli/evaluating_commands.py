@@ -59,6 +59,7 @@ def _plan(parsed: argparse.Namespace) -> Plan:
         measures=parsed.measures,
         speech=parsed.speech,
         beside=tuple(parsed.beside),
+        one_way=parsed.one_way,
         workers=parsed.workers,
         chunk_seconds=parsed.chunk_seconds,
     )
@@ -75,6 +76,7 @@ def _facts(parsed: argparse.Namespace, plan: Plan, found: Evaluation, folder: st
         "speech": plan.speech,
         "measures": found.measures,
         "beside": plan.beside,
+        "one_way": plan.one_way,
         "device": parsed.device,
         "failed": found.failed,
         "incomplete": found.complaints,

@@ -1,5 +1,7 @@
 """What the commands of `unshift` say of themselves."""
 
+SHIFTERS = "(default: Signalsmith; World, Psola, RubberBand, Librosa, Torchaudio, PhaseVocoder, a class path)"
+
 ABOUT = """\
 unshift mends the damage that pitch shifting does to sound. A neural network, trained on pairs of shifted and clean
 audio, restores what a DSP shifter smeared, dulled or doubled."""
@@ -116,9 +118,11 @@ per second of sound; of a codec its codebooks, bitrate and fingerprints too. Or 
 whose codes' SHA-256 is the file's can read it.
 
 Of a folder of recordings, or of pairs, say what is wrong with which: damaged, silent, clipped, off zero, upsampled (a
-brick wall under 72 % of half the rate), of another rate than the others, there twice, with a dead or opposite channel;
-of pairs also: sides that are apart in time (in samples), pitch, level, or with channels swapped. What plays at the
-wrong speed with a header like its neighbours' cannot be known. Exit code 0: nothing is wrong, 1: something is."""
+brick wall under 72 % of half the rate, or the mirrored image that soft filters and linear interpolation leave), of
+another rate than the others, there twice, with a dead or opposite channel; of pairs also: sides that are apart in time
+(in samples), pitch or level, not of one recording, with swapped channels or an unequal number of them. Not found are
+clipping that was filtered or resampled since, soft upsampling from unusual rates, and what plays at the wrong speed
+with a header like its neighbours'. Exit code 0: nothing is wrong, 1: something is."""
 
 INSPECTED = "a run, a checkpoint, a generator's folder, an encoded file, or a folder of recordings or pairs"
 
@@ -160,8 +164,12 @@ The names for --measures:
   distillmos dnsmos pq                                listener models that hear the output alone
 The last two lines come with unshift[evaluation], dnsmos with unshift[dnsmos], pq with unshift[aesthetics]; pq fetches
 its weights from the Hugging Face hub, so it is taken only where it is named. visqol_speech, pesq, stoi, distillmos and
-dnsmos know speech alone: --speech says which corpora are. Of one-way pairs there is no clean side to compare with:
-their pitch is held against where it should be, and only listener models of the output alone are asked."""
+dnsmos know speech alone: --speech says which corpora are. Each channel is heard by itself. Of a silent clean side
+there is a mel distance alone, and SI-SDR ends at 100 dB, where nothing but rounding is left.
+
+A model of one-way pairs is itself the shifter that undoes the shift, and its output is held against the clean side as
+any other's. With --one-way repair the shift stays: the pitch is held against the shifted one, the envelope against the
+clean side's (a shift should keep formants), and of listener models only those that hear the output alone are asked."""
 
 EVALUATE_EXAMPLES = """\
 examples:
@@ -176,7 +184,8 @@ Compare two systems file by file, measure by measure, each corpus by itself: cli
 shifts, are apart too. Of each difference there is a 95 % bootstrap interval over recordings, not files (shifts of one
 recording are no independent witnesses), and a p-value of Wilcoxon's signed rank test on the recordings' means. The
 measures that decide are corrected for their number and that of the corpora after Holm. A is worse where a corrected
-p-value is below 0.05 and the interval lies wholly on the bad side."""
+p-value is below 0.05 and the interval lies wholly on the bad side. Every recording weighs the same, however many files
+were made of it. What B has and A lacks, files or measures that decide, is an error unless --allow-missing is given."""
 
 COMPARE_EXAMPLES = """\
 examples:
@@ -191,7 +200,7 @@ six recordings of a corpus the test can find nothing; more measures need more, a
 GRID = """\
 Lay a model's results out by shifter and shift, for each corpus: the change against the unrepaired input with its 95 %
 interval over recordings; what became of clips that were not shifted; and a picture of quality by semitone. One-way
-shifts have no reference: the grid shows the measures that their results have.
+shifts evaluated with --one-way repair have no reference: the grid shows the measures that their results have.
 
 With --without, models that were each trained without one shifter are held against those that saw it."""
 

@@ -9,9 +9,9 @@ from gan.cli.worker import say
 from gan.evaluating.measures import CATALOGUE
 from gan.evaluating.results import RESULTS, Results, ResultsError, read_results
 from gan.files import write_text
-from gan.report.card import model_card
+from gan.report.card import as_place, model_card
 from gan.report.evaluations import result_clips, result_sections
-from gan.report.page import Clip, Page, render, within
+from gan.report.page import Page, Plan, render, within
 from gan.report.runs import run_clips, run_sections
 from generators.contract import Mender, ModelError
 
@@ -53,7 +53,7 @@ def _folder_of(path: Path) -> Path:
 def _page(parsed: argparse.Namespace, run: Path | None, results: Results | None) -> Page:
     name = _folder_of(run or parsed.input).resolve().name
     remarks: list[str] = []
-    clips: list[Clip] = []
+    clips: list[Plan] = []
     sections = []
     model = parsed.model or run
     if results is not None:
@@ -64,9 +64,7 @@ def _page(parsed: argparse.Namespace, run: Path | None, results: Results | None)
         remarks += more
         sections += result_sections(results, CATALOGUE)
     if run is not None:
-        heard, more = run_clips(run, parsed.seconds)
-        clips = [*clips, *heard[: max(0, parsed.clips - len(clips))]]
-        remarks += more
+        clips = [*clips, *run_clips(run, parsed.seconds)][: parsed.clips]
         sections += run_sections(run, CATALOGUE)
     if model is not None:
         sections.append(model_card(model, trust=parsed.trust))
@@ -77,8 +75,7 @@ def _page(parsed: argparse.Namespace, run: Path | None, results: Results | None)
 
 
 def _path(results: Results, name: str) -> Path | None:
-    value = results.facts.get(name)
-    return Path(value) if isinstance(value, str) and value else None
+    return as_place(results.facts.get(name))
 
 
 def _mender(parsed: argparse.Namespace, model: Path | None, remarks: list[str]) -> Mender | None:

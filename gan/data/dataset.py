@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from gan.audio import AudioError, Reader, Waveform
 from gan.data.manifest import ManifestError, PairRecord, read_manifest
 from gan.data.skipped import Skip, Skipped
+from gan.data.worker import heed_parent
 
 Example = tuple[Tensor, Tensor]  # source and target, each [channels, samples]
 MOST_SKIPPED = 16
@@ -98,8 +99,7 @@ class PairCrops(Dataset[Example]):
         Raises:
             ManifestError: too many could not; the message names the last.
         """
-        epoch, place = divmod(index, len(self.places))
-        number = int(self._order(epoch)[place])
+        number = self._number(index)
         draw = np.random.default_rng([self.seed, 1, index])
         tried: list[int] = []
         skipped: list[Skip] = []
@@ -121,6 +121,14 @@ class PairCrops(Dataset[Example]):
                 raise ManifestError(f"{self.folder}: {self._hopeless(skipped)}")
             draw = np.random.default_rng([self.seed, 1, index, len(tried)])
             number = int(draw.choice(self.places[~np.isin(self.places, tried)]))
+
+    def _number(self, index: int) -> int:
+        epoch, place = divmod(index, len(self.places))
+        return int(self._order(epoch)[place])
+
+    def source_of(self, index: int) -> str:
+        """Name the file of example `index`; where it cannot be read, another takes its place."""
+        return self.records[self._number(index)].source
 
     def _read(self, record: PairRecord, name: str, start: int) -> Waveform:
         """Read a crop of a file, silence past its end; the file has to be what the manifest says it is."""
@@ -247,6 +255,7 @@ def micro_batches(
         sampler=_Order(share, start, steps),
         collate_fn=_as_it_is,
         num_workers=workers,
+        worker_init_fn=heed_parent if workers else None,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator(),  # a loader draws a seed when it starts: not from the run's random state

@@ -1,8 +1,8 @@
 """What training passed over: files that could not be read when an example was to be made of them."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 MOST_NAMED = 10
 
@@ -15,7 +15,7 @@ class Skip(NamedTuple):
 
 
 class Skipped:
-    """Counts what was skipped, file by file, since the training was started or went on.
+    """Counts what was skipped, file by file.
 
     Attributes:
         counts: how often each file was to be an example and could not be, on this process.
@@ -32,6 +32,16 @@ class Skipped:
             self.counts[file] += 1
             self.reasons[file] = reason
 
+    def state(self, process: int) -> dict[str, Any]:
+        """What has to be saved of a process's counts, in plain values."""
+        return {"process": process, "counts": dict(self.counts), "reasons": dict(self.reasons)}
+
+    def load_state(self, state: Mapping[str, Any], process: int) -> None:
+        """Take up what was saved, if it is this process's part."""
+        mine = state and state["process"] == process
+        self.counts = Counter(state["counts"] if mine else {})
+        self.reasons = dict(state["reasons"] if mine else {})
+
     def over_all(self) -> "Skipped":
         """Give the counts of all processes together; every process has to call this."""
         from accelerate.utils import gather_object  # seconds, which the loader's processes need not spend
@@ -41,6 +51,15 @@ class Skipped:
             whole.counts += counts
             whole.reasons |= reasons
         return whole
+
+    @staticmethod
+    def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Give the states of several processes as the first one's, for another number of processes to go on with."""
+        whole = Skipped()
+        for state in states:
+            whole.counts += Counter(state["counts"])
+            whole.reasons |= state["reasons"]
+        return whole.state(0)
 
     def line(self) -> str:
         """Name the files in one line, the most frequent first; empty where nothing was skipped."""

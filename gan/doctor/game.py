@@ -64,6 +64,16 @@ class Game:
             "adversary.learn_every, and look whether the generator learns at all"
         )
 
+    def burst(self) -> str | None:
+        """See whether the critics pay far more than guessing costs: their scores have run away."""
+        paid = self.lines.present("loss/critics", SEVERAL)
+        if not self.guess > 0 or len(paid) < SEVERAL or paid.min() <= 10 * self.paid_for_guessing:
+            return None
+        return (
+            f"for {SEVERAL} lines their loss is {np.median(paid):.3g}, where guessing costs "
+            f"{self.paid_for_guessing:.3g}; lower adversary.optimiser's lr, and go back to a checkpoint from before"
+        )
+
     def dead(self) -> str | None:
         """See whether the critics have no gradient, or score real and fake alike for very long."""
         norms = self.lines.present("norm/critics", SEVERAL)

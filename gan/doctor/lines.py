@@ -1,6 +1,7 @@
 """A run's figures line by line, and what can be told of a few of them: a drift, a rise."""
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -25,14 +26,14 @@ class Lines:
     """
 
     def __init__(self, weights: Weights) -> None:
-        self.steps: list[int] = []
+        self.steps = array("q")
         self._weights = weights
-        self._figures: dict[str, list[float]] = {}
+        self._figures: dict[str, array[float]] = {}  # a long run has millions: eight bytes each
 
     def take(self, step: int, values: Mapping[str, float]) -> None:
         """Add a line; what is not finite counts as missing."""
         for name in values:
-            self._figures.setdefault(name, [math.nan] * len(self.steps))
+            self._figures.setdefault(name, array("d", [math.nan]) * len(self.steps))
         self.steps.append(step)
         for name, figures in self._figures.items():
             value = values.get(name, math.nan)

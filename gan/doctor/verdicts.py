@@ -17,7 +17,7 @@ CLEAR = 5  # lines without it, then it is over
 AGAIN = 50  # lines until it is said again, then twice as many, and so on
 
 WON, DEAD, SPIKE = "critics won", "critics dead", "feature matching spike"
-STILL, FAST = "loss not moving", "learning rate too high"
+STILL, FAST, BURST = "loss not moving", "learning rate too high", "critics burst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Diagnosis:
     """What the doctor says.
 
     Attributes:
-        name: WON, DEAD, SPIKE, STILL or FAST.
+        name: WON, DEAD, BURST, SPIKE, STILL or FAST.
         sentence: one line: what is seen, with its figures, and what to do.
         step: count of the steps done.
         holds: False where it says that it is over.
@@ -85,7 +85,8 @@ class Doctor:
         self._lines.take(step, {**values, **(self._game.gap(values) if self._game else {})})
         seen = {STILL: self._learning.still(), FAST: self._learning.fast()}
         if self._game:
-            seen |= {WON: self._game.won(), DEAD: self._game.dead(), SPIKE: self._game.spike()}
+            seen |= {WON: self._game.won(), DEAD: self._game.dead(), BURST: self._game.burst()}
+            seen |= {SPIKE: self._game.spike()}
         return [said for name, sentence in seen.items() if (said := self._say(name, sentence))]
 
     def _say(self, name: str, sentence: str | None) -> Diagnosis | None:

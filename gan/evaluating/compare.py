@@ -1,7 +1,7 @@
 """Two systems on the same files: what differs, how surely, and whether the first is worse."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from gan.evaluating.measures import CATALOGUE
@@ -10,6 +10,7 @@ from gan.evaluating.statistics import LEVEL, Difference, difference, holm, least
 
 FIRST_CHOICE = "mel"
 TEST = "Wilcoxon's signed rank test on the recordings' mean differences, two-sided"
+ONE_WAY, STILL = ", one way", ", not shifted"
 SAME = 0.01
 """How far two measurements of the same unrepaired file may be apart, as a share (absolute below 1)."""
 
@@ -23,9 +24,10 @@ class Cell:
     Attributes:
         material: a corpus; clips that were not shifted, and one-way shifts, are materials of their own.
         measure: its name in the catalogue.
-        difference: the first system (mean) against the second (baseline), on the files that have both.
+        difference: the first system (mean) against the second (baseline), on the files that both have it of.
         p_value: of the paired test, not corrected.
         corrected: after Holm's correction for all chosen cells; None where the measure was not chosen.
+        of: how many files of this material the second system has the measure of.
         verdict: "better" or "worse" (the first system than the second) where the corrected p-value is below LEVEL and
             the interval leaves zero out to the same side; else "unclear"; "" where the measure was not chosen.
     """
@@ -33,6 +35,7 @@ class Cell:
     material: str
     measure: str
     difference: Difference
+    of: int
     p_value: float
     corrected: float | None = None
     verdict: Verdict = ""
@@ -68,9 +71,13 @@ class Comparison:
 
 
 def material_of(row: Row) -> str:
-    """Name what a row is pooled with: its corpus, and apart from that what was not shifted or shifted one way only."""
-    one_way = ", one way" if row.direction == "one_way" else ""
-    return f"{row.corpus}{one_way}{', not shifted' if row.semitones == 0 else ''}"
+    """Name what a row is pooled with: its corpus, and apart from that what was not shifted or shifted one way only.
+
+    No two materials have one name: a corpus that is itself called "song, one way" stands in quotes.
+    """
+    mistakable = row.corpus.endswith((ONE_WAY, STILL)) or row.corpus[:1] in {"'", '"'}
+    corpus = repr(row.corpus) if mistakable else row.corpus
+    return f"{corpus}{ONE_WAY if row.direction == 'one_way' else ''}{STILL if row.semitones == 0 else ''}"
 
 
 def system_of(results: Results, wanted: str | None, whose: str) -> str:
@@ -98,38 +105,52 @@ def system_of(results: Results, wanted: str | None, whose: str) -> str:
 
 
 def compare(
-    first: Mapping[str, Row], second: Mapping[str, Row], measures: Collection[str] | None = None
+    first: Mapping[str, Row],
+    second: Mapping[str, Row],
+    measures: Collection[str] | None = None,
+    *,
+    allow_missing: bool = False,
 ) -> tuple[list[Cell], tuple[str, ...], list[str]]:
     """Compare two systems, measure by measure and material by material, on the files that both have.
+
+    What the first fails on is where it may be at its worst, so what it lacks is an error unless that is allowed.
 
     Args:
         first: rows by file of the system that is judged.
         second: of the one that it is held against.
         measures: those that decide; None for the mel distance, or for all where that is missing. The others are
             compared too, but not tested against LEVEL.
+        allow_missing: compare what there is where the first lacks files, or measures that decide, that the second has.
 
     Returns:
         The cells, the measures that decide, and remarks.
 
     Raises:
-        ResultsError: no file is in both, or a measure is unknown or missing.
+        ResultsError: no file is in both, a measure is unknown or missing, or the first lacks what the second has.
     """
     files = sorted(file for file in first.keys() & second.keys() if first[file].corpus == second[file].corpus)
     if not files:
         raise ResultsError("no file is in both results: evaluate both on the same pairs and split")
     there = [name for name in CATALOGUE if any(name in first[f].values and name in second[f].values for f in files)]
     chosen = _chosen(there, measures)
+    # Where the first has no mel distance at all, others would quietly decide in its place.
+    missing = _missing(first, second, files, chosen if measures else (*chosen, FIRST_CHOICE))
+    if missing and not allow_missing:
+        cure = "evaluate it again on the same pairs, or compare the rest with --allow-missing"
+        raise ResultsError(f"{'; '.join(missing)}: {cure}")
     cells = []
     for material in sorted({material_of(first[file]) for file in files}):
         its = [file for file in files if material_of(first[file]) == material]
         recordings = [first[file].recording for file in its]
+        theirs = [row for row in second.values() if material_of(row) == material]
         for name in there:
             values = [[rows[file].values.get(name, float("nan")) for file in its] for rows in (first, second)]
             if (found := difference(values[0], values[1], recordings)) is not None:
-                changes = [ours - theirs for ours, theirs in zip(*values, strict=True)]
-                cells.append(Cell(material, name, found, signed_rank(changes, recordings)))
+                changes = [new - old for new, old in zip(*values, strict=True)]
+                of = sum(name in row.values for row in theirs)
+                cells.append(Cell(material, name, found, of, signed_rank(changes, recordings)))
     cells = _judged(cells, chosen)
-    return cells, chosen, [*_left_out(first, second, files), *_hopeless(cells)]
+    return cells, chosen, [*missing, *_left_out(first, second, files), *_hopeless(cells)]
 
 
 def _chosen(there: Sequence[str], measures: Collection[str] | None) -> tuple[str, ...]:
@@ -155,14 +176,28 @@ def _judged(cells: Iterable[Cell], chosen: Collection[str]) -> list[Cell]:
             continue
         p_value = next(corrected)
         said = cell.difference.verdict(CATALOGUE[cell.measure].lower_is_better) if p_value < LEVEL else "unclear"
-        verdict: Verdict = "better" if said == "better" else "worse" if said == "worse" else "unclear"
-        judged.append(Cell(cell.material, cell.measure, cell.difference, cell.p_value, p_value, verdict))
+        judged.append(replace(cell, corrected=p_value, verdict=said))
     return judged
 
 
+def _missing(
+    first: Mapping[str, Row], second: Mapping[str, Row], files: Collection[str], chosen: Iterable[str]
+) -> list[str]:
+    """Say what the first system lacks that the second has: files, and on common files the measures that decide."""
+    said = []
+    if lacking := len(second) - len(files):
+        said.append(f"the first lacks {lacking} of {len(second)} files that the second has")
+    for name in dict.fromkeys(chosen):
+        having = [file for file in files if name in second[file].values]
+        if lacking := sum(name not in first[file].values for file in having):
+            said.append(f"the first lacks {name} of {lacking} of {len(having)} files that the second has it of")
+    return said
+
+
 def _left_out(first: Mapping[str, Row], second: Mapping[str, Row], files: Collection[str]) -> list[str]:
-    only = len(first.keys() | second.keys()) - len(files)
-    return [f"{only} file{'s' * (only != 1)} left out: only one of the two has them"] if only else []
+    """Say what the second system lacks."""
+    lacking = len(first) - len(files)
+    return [f"the second lacks {lacking} of {len(first)} files that the first has"] if lacking else []
 
 
 def _hopeless(cells: Collection[Cell]) -> list[str]:

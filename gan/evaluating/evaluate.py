@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,7 +34,11 @@ class Plan:
         measures: by name; None for all that are installed and download nothing.
         speech: the corpora that are speech, the only ones that measures of speech are taken of; none named means all
             are. None: it is not known, and measures of speech are only taken where they are asked for, then of all.
-        beside: shifters that shift the original as the pairs' did, as systems of their own.
+        beside: shifters as systems of their own: each shifts the original as the pairs' did, or shifts the source back
+            where that is the model's own task.
+        one_way: what becomes of one-way shifts. "undo": the model shifts back, and its output should be the original
+            (what it learns of one-way pairs). "repair": the shift stays; the output has no reference but its pitch,
+            which should be the shifted one, and its formants, which should be the original's.
         workers: processes that measure; with one it is done here.
         chunk_seconds: what the network hears at once.
     """
@@ -46,6 +51,7 @@ class Plan:
     measures: Sequence[str] | None = None
     speech: Sequence[str] | None = None
     beside: Sequence[str] = ()
+    one_way: Literal["undo", "repair"] = "undo"
     workers: int = 1
     chunk_seconds: float = 10.0
 
@@ -144,7 +150,8 @@ def _tasks(mender: Mender, plan: Plan, records: Sequence[PairRecord], found: Eva
             found.failed.append((record.source, f"{plan.system} makes samples of it that are no numbers"))
             continue
         speech = not plan.speech or corpus_of(record) in plan.speech
-        yield Task(place, record, source, target, output, plan.system, tuple(plan.beside), speech)
+        undo = plan.one_way == "undo"
+        yield Task(place, record, source, target, output, plan.system, tuple(plan.beside), speech, undo)
 
 
 def restored(mender: Mender, waveform: Waveform, sample_rate: int, chunk_seconds: float = 10.0) -> Waveform:

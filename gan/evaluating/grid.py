@@ -5,12 +5,12 @@ Pairs for the grid are made with `unshift pairs SRC DST --semitones -12 -7 -5 -3
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from gan.evaluating.compare import material_of
 from gan.evaluating.results import UNREPAIRED, Results, ResultsError, Row
-from gan.evaluating.statistics import Difference, difference
+from gan.evaluating.statistics import Difference, difference, mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Harm:
     """What became of clips that needed no mending, in one measure.
 
     Attributes:
-        material: the corpus.
+        material: the corpus, as the grid's cells of shifted clips have it.
         measure: its name in the catalogue.
-        mean: over the files.
+        mean: over recordings, of the means over their files.
         lowest: of the files.
         highest: of the files.
         files: how many have the measure.
-        of: how many there are; one that came back exactly has no SI-SDR.
+        of: how many there are; silence has no SI-SDR.
     """
 
     material: str
@@ -103,11 +103,14 @@ def harm(results: Results, system: str, measures: Iterable[str]) -> list[Harm]:
     rows = [row for row in results.of(system).values() if row.semitones == 0]
     found = []
     measures = list(measures)
-    for material in sorted({row.corpus for row in rows}):
-        its = [row for row in rows if row.corpus == material]
+    shifted = {row.file: material_of(replace(row, semitones=1.0)) for row in rows}
+    for material in sorted(set(shifted.values())):
+        its = [row for row in rows if shifted[row.file] == material]
         for name in measures:
-            if values := [row.values[name] for row in its if name in row.values]:
-                found.append(Harm(material, name, fmean(values), min(values), max(values), len(values), len(its)))
+            if having := [row for row in its if name in row.values]:
+                values = [row.values[name] for row in having]
+                average = mean(values, [row.recording for row in having])
+                found.append(Harm(material, name, average, min(values), max(values), len(values), len(its)))
     return found
 
 

@@ -24,7 +24,14 @@ def draw_grid(cells: Sequence[GridCell], unshifted: Sequence[Harm], system: str)
     Returns:
         A PNG.
     """
-    from matplotlib.figure import Figure  # slow to import; no window system is asked for
+    from matplotlib import rc_context  # slow to import; no window system is asked for
+
+    with rc_context({"text.parse_math": False}):  # a dollar in a name is no formula
+        return _draw(cells, unshifted, system)
+
+
+def _draw(cells: Sequence[GridCell], unshifted: Sequence[Harm], system: str) -> bytes:
+    from matplotlib.figure import Figure
 
     materials = list(dict.fromkeys(cell.material for cell in cells))
     measures = list(dict.fromkeys(cell.measure for cell in cells))

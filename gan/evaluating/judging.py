@@ -36,8 +36,9 @@ class Task:
         target: the original, same shape.
         output: what the model made of the source, same shape.
         system: what the model is called.
-        beside: shifters that shift the original as the pair's did.
+        beside: shifters that are systems too.
         speech: whether it is speech.
+        undo: whether a one-way shift should be undone; see `Plan`.
     """
 
     place: int
@@ -48,6 +49,7 @@ class Task:
     system: str
     beside: tuple[str, ...]
     speech: bool
+    undo: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def judge(task: Task, panel: Panel) -> Judged:
     original = Sound(task.target, record.sample_rate)
     rows = []
     for system, waveform in outputs.items():
-        take = Take(Sound(waveform, record.sample_rate), original, record.semitones, record.direction)
+        take = Take(Sound(waveform, record.sample_rate), original, record.semitones, record.direction, task.undo)
         values, wrong = panel.measure(take, speech=task.speech)
         complaints += [f"{system}: {complaint}" for complaint in wrong]
         what = (record.source, corpus_of(record), record.origin, record.speaker)
@@ -93,8 +95,12 @@ def judge(task: Task, panel: Panel) -> Judged:
 
 
 def _shifted(task: Task, name: str) -> Waveform:
-    shift = shift_wide if task.record.direction == "one_way" else there_and_back
-    return shift(task.target, task.record.sample_rate, task.record.semitones, load_shifter(name))
+    rate, semitones, shifter = task.record.sample_rate, task.record.semitones, load_shifter(name)
+    if task.record.direction == "there_and_back":
+        return there_and_back(task.target, rate, semitones, shifter)
+    if task.undo:
+        return shift_wide(task.source, rate, -semitones, shifter)
+    return shift_wide(task.target, rate, semitones, shifter)
 
 
 def judge_all(tasks: Iterable[Task], measures: Sequence[str], workers: int) -> Iterator[Judged]:

@@ -5,11 +5,9 @@ from collections.abc import Iterable, Sequence
 from gan.evaluating.compare import TEST, Cell, Comparison
 from gan.evaluating.grid import GridCell, Harm, Unseen
 from gan.evaluating.measures import CATALOGUE
-from gan.evaluating.statistics import LEVEL, Difference, least_p_value
+from gan.evaluating.statistics import FEWEST, LEVEL, Difference
 
 MARKS = {"better": "*", "worse": "!", "unclear": " "}
-FEWEST = next(count for count in range(1, 99) if least_p_value(count) < LEVEL)
-"""Recordings that a mark needs: of fewer even the widest interval, least to most, misses more often than it may."""
 LEGEND = f"* better, ! worse: the 95 % interval over recordings, {FEWEST} at least, leaves zero out"
 
 
@@ -29,7 +27,7 @@ def _comparison_line(cell: Cell) -> list[str]:
     change = cell.difference
     corrected = "" if cell.corrected is None else f"{cell.corrected:.3g}"
     figures = [f"{change.mean:.4g}", f"{change.baseline:.4g}", f"{change.change:+.3g}", _between(change)]
-    return [cell.material, named(cell.measure), *figures, f"{cell.p_value:.3g}", corrected, cell.verdict, _of(change)]
+    return [cell.material, named(cell.measure), *figures, f"{cell.p_value:.3g}", corrected, cell.verdict, _of(cell)]
 
 
 def grid_text(cells: Sequence[GridCell], system: str) -> str:
@@ -98,13 +96,12 @@ def columns(lines: Iterable[Sequence[str]], left: int = 1) -> str:
 def _marked(change: Difference | None, measure: str) -> str:
     if change is None:
         return "- "
-    verdict = change.verdict(CATALOGUE[measure].lower_is_better) if change.recordings >= FEWEST else "unclear"
-    return f"{change.change:+.3g}{MARKS[verdict]}"
+    return f"{change.change:+.3g}{MARKS[change.verdict(CATALOGUE[measure].lower_is_better)]}"
 
 
 def _between(change: Difference) -> str:
     return f"{change.low:+.3g}..{change.high:+.3g}"
 
 
-def _of(change: Difference) -> str:
-    return f"{change.recordings} ({change.files} file{'s' * (change.files != 1)})"
+def _of(cell: Cell) -> str:
+    return f"{cell.difference.recordings} ({cell.difference.files} of {cell.of} file{'s' * (cell.of != 1)})"

@@ -9,19 +9,27 @@ import numpy as np
 import torch
 
 from features.torchaudio_extension import allow_torchaudio_without_extension
-from gan.evaluating.contract import Judge, Measure, MeasureError, Take
+from gan.evaluating.contract import ChannelJudge, Measure, MeasureError, Take
 
 SPEECH_RATE, AUDIO_RATE = 16000, 48000
 SHORTEST = 0.5
 """Of fewer seconds none of these can say anything."""
 
 
-def _nothing_to_hear(take: Take) -> bool:
-    """Whether they would give a mark that means nothing: silence against noise is excellent to some."""
-    return take.original.silent or take.output.silent or take.output.seconds < SHORTEST
+class Listener(ChannelJudge):
+    """A model of somebody who hears one channel."""
+
+    def __call__(self, take: Take) -> dict[str, float]:
+        """Measure; nothing of what is too short, or has a silent channel where the original has none.
+
+        Of these a mark would mean nothing: silence against noise is excellent to some.
+        """
+        if take.output.seconds < SHORTEST or any(channel.output.silent for channel in take.channels):
+            return {}
+        return super().__call__(take)
 
 
-class _Visqol(Judge):
+class _Visqol(Listener):
     """ViSQOL v3 (Chinen et al. 2020), its port to Python."""
 
     name: str
@@ -34,11 +42,9 @@ class _Visqol(Judge):
         self._judge = VisqolApi()
         self._judge.create(**self.options)
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of silence."""
-        if _nothing_to_hear(take):
-            return {}
-        sides = (sound.mono(self.rate).astype(np.float64) for sound in (take.original, take.output))
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure."""
+        sides = (sound.first(self.rate).astype(np.float64) for sound in (take.original, take.output))
         return {self.name: float(self._judge.measure_from_arrays(*sides, self.rate).moslqo)}
 
 
@@ -70,7 +76,7 @@ class VisqolSpeech(_Visqol):
     options: ClassVar = {"mode": "speech", "use_lattice_model": True}
 
 
-class Pesq(Judge):
+class Pesq(Listener):
     """PESQ, wide band (ITU-T P.862.2)."""
 
     measures: ClassVar = {
@@ -80,20 +86,18 @@ class Pesq(Judge):
     }
     packages = ("pesq",)
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of silence."""
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure."""
         import pesq
 
-        if _nothing_to_hear(take):
-            return {}
-        sides = (sound.mono(SPEECH_RATE) for sound in (take.original, take.output))
+        sides = (sound.first(SPEECH_RATE) for sound in (take.original, take.output))
         try:
             return {"pesq": float(pesq.pesq(SPEECH_RATE, *sides, "wb"))}
         except (pesq.NoUtterancesError, pesq.BufferTooShortError):
             return {}
 
 
-class Stoi(Judge):
+class Stoi(Listener):
     """Short-time objective intelligibility (Taal et al. 2011)."""
 
     measures: ClassVar = {
@@ -101,13 +105,11 @@ class Stoi(Judge):
     }
     packages = ("pystoi",)
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of silence, or of less than 0.4 s of speech."""
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure; nothing of less than 0.4 s of speech."""
         from pystoi import stoi
 
-        if _nothing_to_hear(take):
-            return {}
-        sides = (sound.mono(SPEECH_RATE) for sound in (take.original, take.output))
+        sides = (sound.first(SPEECH_RATE) for sound in (take.original, take.output))
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             try:
@@ -116,7 +118,7 @@ class Stoi(Judge):
                 return {}
 
 
-class DistillMos(Judge):
+class DistillMos(Listener):
     """DistillMOS (Stahl and Gamper 2025): a small network that marks speech without knowing the original."""
 
     measures: ClassVar = {
@@ -133,15 +135,13 @@ class DistillMos(Judge):
         with redirect_stdout(StringIO()):  # it says where its weights lie
             self._network = distillmos.ConvTransformerSQAModel().eval()
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of silence."""
-        if _nothing_to_hear(take):
-            return {}
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure."""
         with torch.inference_mode():
-            return {"distillmos": float(self._network(torch.from_numpy(take.output.mono(SPEECH_RATE))[None]))}
+            return {"distillmos": float(self._network(torch.from_numpy(take.output.first(SPEECH_RATE))[None]))}
 
 
-class Dnsmos(Judge):
+class Dnsmos(Listener):
     """DNSMOS P.835 (Reddy et al. 2022), the overall mark; its package cannot live with the extra `dac`."""
 
     measures: ClassVar = {
@@ -152,18 +152,16 @@ class Dnsmos(Judge):
     packages = ("speechmos", "onnxruntime", "librosa", "requests")
     extra = "dnsmos"
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of silence."""
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure."""
         from speechmos import dnsmos
 
-        if _nothing_to_hear(take):
-            return {}
-        waveform = take.output.mono(SPEECH_RATE)
+        waveform = take.output.first(SPEECH_RATE)
         # It refuses what goes over full scale.
         return {"dnsmos": float(dnsmos.run(waveform / max(1.0, np.abs(waveform).max()), SPEECH_RATE)["ovrl_mos"])}
 
 
-class Aesthetics(Judge):
+class Aesthetics(Listener):
     """Production quality by audiobox-aesthetics (Tjandra et al. 2025); it hears nothing above 8 kHz.
 
     Its weights come from the Hugging Face hub at the first use, so it works only where it is asked for.
@@ -192,11 +190,9 @@ class Aesthetics(Judge):
             how = "with a connection run `hf download facebook/audiobox-aesthetics` once"
             raise MeasureError(f"the weights of audiobox-aesthetics cannot be loaded ({reason}): {how}") from error
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of silence."""
-        if _nothing_to_hear(take):
-            return {}
-        waveform = torch.from_numpy(take.output.mono(SPEECH_RATE))[None]
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure."""
+        waveform = torch.from_numpy(take.output.first(SPEECH_RATE))[None]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return {"pq": float(self._judge.forward([{"wav": waveform, "sample_rate": SPEECH_RATE}])[0]["PQ"])}

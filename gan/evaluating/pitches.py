@@ -5,14 +5,14 @@ from typing import ClassVar
 import numpy as np
 
 from features.pitch import Pitch
-from gan.evaluating.contract import Judge, Measure, Take
+from gan.evaluating.contract import ChannelJudge, Measure, Take
 
 OCTAVE = 600.0
 """Cents; a frame further off than half an octave is nearer to another octave: the tracker or the voice has jumped."""
 
 
-class PitchErrors(Judge):
-    """How far the pitch is from where it should be: the original's, moved by the shift where the pair is one-way."""
+class PitchErrors(ChannelJudge):
+    """How far the pitch is from where it should be: the original's, moved by the shift where that is to stay."""
 
     measures: ClassVar = {
         "f0_median": Measure(
@@ -34,7 +34,7 @@ class PitchErrors(Judge):
         ),
     }
 
-    def __call__(self, take: Take) -> dict[str, float]:
+    def hear(self, take: Take) -> dict[str, float]:
         """Measure; the errors of F0 are missing where no frame is voiced in both."""
         return pitch_errors(take.output.pitch(take.ratio), take.original.pitch(), take.ratio)
 

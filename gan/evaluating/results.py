@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ class Row:
         speaker: as in the manifest.
         semitones: the shift.
         shifter: what shifted.
-        direction: "there_and_back" (there is a reference) or "one_way".
+        direction: "there_and_back" or "one_way".
         system: UNREPAIRED, the name of a model, or of another shifter.
         values: measures by name; one that could not be had (of silence, say) is missing.
     """
@@ -68,17 +69,17 @@ class Results:
 
 
 def write_results(folder: Path, results: Results) -> None:
-    """Write results.json and results.csv into a folder, each whole or not at all."""
+    """Write results.json, which is what is read again, then results.csv into a folder, each whole or not at all."""
     words = {"facts": results.facts, "rows": [asdict(row) for row in results.rows]}
-    write_text(folder / TABLE, _as_csv(results.rows))
     write_text(folder / RESULTS, json.dumps(words, indent=1) + "\n")
+    write_text(folder / TABLE, _as_csv(results.rows))
 
 
 def read_results(path: Path) -> Results:
     """Read what `write_results` wrote: the file, or the folder that it is in.
 
     Raises:
-        ResultsError: there is none, or it is damaged.
+        ResultsError: there is none, or it is damaged, or has two rows of one file under one system.
     """
     file = path / RESULTS if path.is_dir() else path
     try:
@@ -86,10 +87,12 @@ def read_results(path: Path) -> Results:
         rows = [Row(**row) for row in words["rows"]]
         if not rows or not all(_sound(row) for row in rows):
             raise ValueError("its rows are none, or not such as an evaluation writes")
+        if twice := [pair for pair, count in Counter((row.file, row.system) for row in rows).items() if count > 1]:
+            raise ValueError(f"{twice[0][0]} is there twice of {twice[0][1]}")
         return Results(dict(words["facts"]), rows)
     except OSError as error:
         raise ResultsError(f"{file}: {error.strerror}; name what `unshift evaluate` wrote") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise ResultsError(f"{file} holds no results ({line}); name what `unshift evaluate` wrote") from error
 

@@ -5,13 +5,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.evaluating.contract import Judge, Measure, Take
+from gan.evaluating.contract import ChannelJudge, Judge, Measure, Take
 from gan.metrics import BANDS, measure_pair
 
 RATE, ORDER = 16000, 18
 """Of the envelope: formants lie below 8 kHz, and two poles a kHz and two more are the usual."""
 FRAME, HOP, BINS = 400, 160, 256
 EMPHASIS = 0.97
+FRAMES_AT_ONCE = 2048
 QUIET = 1e-5
 """Frames of the original under its loudest by 50 dB in energy are left out."""
 NOISE = 1e-5
@@ -23,7 +24,8 @@ Floats = NDArray[np.float64]
 class Spectra(Judge):
     """Distances of spectra by gan.metrics; the waveform's only where nothing was shifted.
 
-    Of what was shifted SI-SDR mostly hears phase, and a copied phase scores well and sounds bad.
+    Of what was shifted SI-SDR mostly hears phase, and a copied phase scores well and sounds bad. A channel whose
+    original is silent has a mel distance alone: the others are ratios, and to nothing every rustle is far.
     """
 
     measures: ClassVar = {
@@ -42,26 +44,34 @@ class Spectra(Judge):
 
     def __call__(self, take: Take) -> dict[str, float]:
         """Measure all."""
-        values = measure_pair(take.output.waveform, take.original.waveform, take.output.sample_rate)
-        if take.semitones != 0:
-            del values["si_sdr"]
-        return values
+        ours, theirs, rate = take.output.waveform, take.original.waveform, take.output.sample_rate
+        values = measure_pair(ours, theirs, rate)
+        sounds = [not channel.silent for channel in take.original.channels]
+        if not all(sounds):
+            values = (measure_pair(ours[sounds], theirs[sounds], rate) if any(sounds) else {}) | {"mel": values["mel"]}
+        return {name: value for name, value in values.items() if name != "si_sdr" or take.semitones == 0}
 
 
-class Envelope(Judge):
-    """Distance of all-pole envelopes, which carry the formants."""
+class Envelope(ChannelJudge):
+    """Distance of all-pole envelopes, which carry the formants.
+
+    It is measured of shifts that stay too, as a shift should leave formants where they are. There it does not come down
+    to zero: the partials that an envelope is sampled by lie elsewhere.
+    """
 
     measures: ClassVar = {
         "envelope": Measure(
-            "envelope distance", "dB", True, "Difference of the all-pole envelopes up to 8 kHz, the formants' place."
+            "envelope distance",
+            "dB",
+            True,
+            "Difference of the all-pole envelopes up to 8 kHz, the formants' place.",
+            False,
         )
     }
 
-    def __call__(self, take: Take) -> dict[str, float]:
-        """Measure; nothing of a silent original."""
-        if take.original.silent:
-            return {}
-        return {"envelope": envelope_distance(take.output.mono(RATE), take.original.mono(RATE))}
+    def hear(self, take: Take) -> dict[str, float]:
+        """Measure."""
+        return {"envelope": envelope_distance(take.output.first(RATE), take.original.first(RATE))}
 
 
 def envelope_distance(output: NDArray[np.float32], target: NDArray[np.float32]) -> float:
@@ -81,8 +91,13 @@ def envelope_distance(output: NDArray[np.float32], target: NDArray[np.float32]) 
     loud = energy > max(QUIET * energy.max(initial=0.0), 1e-12)
     if not loud.any():
         return float("nan")
-    difference = _log_envelopes(predictors(ours[loud], ORDER)) - _log_envelopes(predictors(theirs[loud], ORDER))
-    return float(np.sqrt(np.square(difference).mean(axis=1)).mean())
+    places = np.flatnonzero(loud)
+    distances = []
+    for first in range(0, len(places), FRAMES_AT_ONCE):
+        some = places[first : first + FRAMES_AT_ONCE]
+        sides = [_log_envelopes(predictors(frames[some], ORDER)) for frames in (ours, theirs)]
+        distances.append(np.sqrt(np.square(sides[0] - sides[1]).mean(axis=1)))
+    return float(np.concatenate(distances).mean())
 
 
 def predictors(frames: Floats, order: int) -> Floats:

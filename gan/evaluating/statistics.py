@@ -1,32 +1,39 @@
 """How sure a difference is: paired over recordings, bootstrap intervals, a signed rank test, Holm's correction.
 
-Files of one recording (its shifts, its shifters) are no independent witnesses, so recordings are what is drawn and
-tested, never files.
+Files of one recording (its shifts, its shifters) are no independent witnesses, so recordings are what is averaged,
+drawn and tested, never files: each counts as one, the mean of its files, however many they are.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.05
 """What is called significant, and one less the share of intervals that hold the truth."""
+FEWEST = math.floor(2 - math.log2(LEVEL))
+"""Recordings that a verdict needs: with fewer the signed rank test can come to no p-value below LEVEL, and even the
+widest interval, least to most, misses more often than it may."""
+AT_ONCE = 2**20
+"""Recordings that are drawn in one block: 8 MB of places, and as many of values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A mean over files, and how it differs from the baseline on the same files (95 % interval).
+    """A mean, and how it differs from the baseline on the same files (95 % interval); recordings weigh alike.
 
     Attributes:
-        mean: of the system.
-        baseline: mean of the baseline.
-        change: mean of system minus baseline, file by file.
+        mean: of the system: over recordings, of the means over their files.
+        baseline: mean of the baseline, likewise.
+        change: mean of system minus baseline, file by file, likewise.
         low: lower end of the change's interval.
         high: its upper end.
         files: how many files there are.
         recordings: of how many recordings.
+        rank_sum: Wilcoxon's signed rank sum of the recordings' changes: above 0 where most, or the greatest, go up.
     """
 
     mean: float
@@ -34,12 +41,17 @@ class Difference:
     change: float
     low: float
     high: float
-    files: int = 0
-    recordings: int = 0
+    files: int
+    recordings: int
+    rank_sum: float
 
-    def verdict(self, lower_is_better: bool) -> str:
-        """Say "better" or "worse" where the interval leaves zero out, else "unclear"."""
-        if self.low <= 0 <= self.high:
+    def verdict(self, lower_is_better: bool) -> Literal["better", "worse", "unclear"]:
+        """Say "better" or "worse" where the interval leaves zero out, else "unclear".
+
+        With fewer than FEWEST recordings it is always "unclear", and where a few large changes pull the mean one way
+        while the rank sum goes the other.
+        """
+        if self.recordings < FEWEST or self.low <= 0 <= self.high or self.change * self.rank_sum <= 0:
             return "unclear"
         return "better" if (self.change < 0) == lower_is_better else "worse"
 
@@ -62,15 +74,21 @@ def difference(system: Sequence[float], baseline: Sequence[float], recordings: S
     new, old = new[both], old[both]
     names = [name for name, kept in zip(recordings, both, strict=True) if kept]
     low, high = interval(list(new - old), names)
-    means = float(new.mean()), float(old.mean()), float((new - old).mean())
-    return Difference(*means, low, high, len(new), len(set(names)))
+    changes = _means(new - old, names)
+    means = float(_means(new, names).mean()), float(_means(old, names).mean()), float(changes.mean())
+    return Difference(*means, low, high, len(new), len(changes), _rank_sum(changes))
+
+
+def mean(values: Sequence[float], recordings: Sequence[str]) -> float:
+    """Give the mean over recordings of the means over their files: a recording of many files weighs no more."""
+    return float(_means(np.asarray(values, dtype=np.float64), recordings).mean())
 
 
 def interval(differences: Sequence[float], recordings: Sequence[str], draws: int = 4000) -> tuple[float, float]:
-    """Give the 95 % bootstrap interval of the mean difference (Efron, 1979).
+    """Give the 95 % bootstrap interval of the mean difference, see `mean` (Efron, 1979).
 
-    Recordings are drawn with all their files: five shifts of one recording are not five voices. With one recording
-    the files are drawn, which says nothing of other recordings. Percentiles are widened for small samples (the
+    Recordings' means are drawn: five shifts of one recording are not five voices. With one recording the files are
+    drawn, which says nothing of other recordings. Percentiles are widened for small samples (the
     expanded percentile interval, Hesterberg, 2015): plain ones are too narrow by sqrt(1 - 1/n) and by the normal's
     tail in place of Student's.
 
@@ -85,14 +103,14 @@ def interval(differences: Sequence[float], recordings: Sequence[str], draws: int
     from scipy import stats  # a second, which commands that need no statistics are spared
 
     values = np.asarray(differences, dtype=np.float64)
-    groups = _groups(values, recordings)
-    if len(groups) == 1:
-        groups = [values[i : i + 1] for i in range(len(values))]
-    count = len(groups)
-    sums = np.array([group.sum() for group in groups])
-    counts = np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(0).integers(count, size=(draws, count))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    ours = _means(values, recordings)
+    if len(ours) == 1:
+        ours = values
+    count = len(ours)
+    rng = np.random.default_rng(0)
+    block = max(1, AT_ONCE // count)
+    sizes = [min(block, draws - begin) for begin in range(0, draws, block)]
+    means = np.concatenate([ours[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes])
     tail = LEVEL / 2
     if count > 1:
         tail = float(stats.norm.cdf(math.sqrt(count / (count - 1)) * stats.t.ppf(tail, count - 1)))
@@ -114,8 +132,8 @@ def signed_rank(differences: Sequence[float], recordings: Sequence[str]) -> floa
     from scipy import stats
 
     values = np.asarray(differences, dtype=np.float64)
-    groups = [group[np.isfinite(group)] for group in _groups(values, recordings)]
-    means = np.array([group.mean() for group in groups if len(group)])
+    there = np.isfinite(values)
+    means = _means(values[there], [name for name, kept in zip(recordings, there, strict=True) if kept])
     means = means[means != 0]
     return float(stats.wilcoxon(means).pvalue) if len(means) else 1.0
 
@@ -143,9 +161,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _groups(values: NDArray[np.float64], recordings: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Sort values by recording."""
+def _means(values: NDArray[np.float64], recordings: Sequence[str]) -> NDArray[np.float64]:
+    """Give the mean of each recording's values, the recordings sorted by name."""
     places: dict[str, list[int]] = {}
     for place, name in enumerate(recordings):
         places.setdefault(name, []).append(place)
-    return [values[places[name]] for name in sorted(places)]
+    return np.array([values[places[name]].mean() for name in sorted(places)])
+
+
+def _rank_sum(changes: NDArray[np.float64]) -> float:
+    """Give the sum of the ranks of what went up less that of what went down; what did not change has none."""
+    from scipy import stats
+
+    changes = changes[changes != 0]
+    return float((np.sign(changes) * stats.rankdata(np.abs(changes))).sum()) if len(changes) else 0.0

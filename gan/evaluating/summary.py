@@ -1,16 +1,14 @@
-"""What an evaluation came to, material by material: means over files, and how sure they are. Never pooled."""
+"""What an evaluation came to, material by material: means, and how sure they are. Corpora are never pooled."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 
-import numpy as np
-
 from gan.evaluating.compare import material_of
 from gan.evaluating.measures import CATALOGUE
 from gan.evaluating.results import Results
-from gan.evaluating.statistics import interval
+from gan.evaluating.statistics import interval, mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class Line:
         material: a corpus; what was not shifted, or one way only, is a material of its own.
         system: whose.
         measure: its name in the catalogue.
-        mean: over the files that have it.
+        mean: over the recordings that have it, of the means over their files.
         low: lower end of the mean's 95 % interval, over recordings.
         high: its upper end.
         files: how many have it.
@@ -50,7 +48,7 @@ def summarise(results: Results) -> list[Line]:
                     values, recordings = [row.values[measure] for row in having], [row.recording for row in having]
                     ends = interval(values, recordings)
                     counts = len(having), len(set(recordings))
-                    lines.append(Line(material, system, measure, float(np.mean(values)), *ends, *counts))
+                    lines.append(Line(material, system, measure, mean(values, recordings), *ends, *counts))
     return lines
 
 

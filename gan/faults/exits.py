@@ -4,6 +4,7 @@
     2  a mistake in what was given, or a disk that is full or refuses
     3  the numbers went bad (see recipe.bad_numbers)
    75  stopped by SIGTERM or Ctrl-C after a step, which is saved: the same command goes on from there
+   76  given up on (rhythm.give_up): a step, or what is beside it, took longer than rhythm.patience
   130  interrupted outside of the steps (143: so terminated): the same command goes on after the newest checkpoint
 
 75 is EX_TEMPFAIL of sysexits.h. 130 and 143 would not do: a shell gives them for processes that a signal has killed,

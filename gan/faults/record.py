@@ -3,12 +3,15 @@
 faults/00000012.json   {"step": 12, "why": "...", "state": "00000012", "device": "cpu",
                         "processes": [{"examples": [[24, 25]], "values": {"loss/mel": 1.25, "norm/generator": "nan"}}]}
 faults/00000012/       a checkpoint, with each process's random state before the step
+faults/rolled.json     what roll-backs have led to, see gan/faults/bad_steps.py
 
+Of bad steps in a row, which leave all but the random state as it was, the first alone has a state; the others name it.
 Steps are counted from 0 here, as the examples' order does.
 """
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +24,13 @@ from accelerate.utils import gather_object
 from gan.checkpoint import State, write
 from gan.data.dataset import Share
 from gan.faults.agreement import first_alone
-from gan.files import write_text
+from gan.faults.contents import check_count
+from gan.files import PARTIAL, write_text
 from gan.recipe import ConfigError
 from gan.step import BadStepError
 
 FAULTS = "faults"
+STATE = re.compile(r"[0-9]{8}")  # a folder's name
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def record(
         error: what the step raised.
         step: counted from 0.
         random: this process's random state before the step.
-        state: as it is before and after the step, which was not taken.
+        state: as it is before and after the step, which was not taken; its `faults` do not count it yet.
         share: which examples this process takes.
         accelerator: of the run.
 
@@ -80,9 +85,11 @@ def record(
     Raises:
         ConfigError: on every process, where it cannot be written.
     """
-    folder = run / FAULTS / f"{step:08d}"
-    file = folder.with_suffix(".json")
-    write(folder, step, state, random, accelerator)
+    first = step - int(state.faults.get("in_a_row", 0))
+    folder = run / FAULTS / f"{first:08d}"
+    file = run / FAULTS / f"{step:08d}.json"
+    if first == step:
+        write(folder, step, state, random, accelerator)
     examples = [list(share.indices(step, micro)) for micro in range(share.accumulate)]
     values = {name: _written(float(value)) for name, value in error.said.items()}
     processes = gather_object([{"examples": examples, "values": values}])
@@ -90,12 +97,24 @@ def record(
     words["processes"] = processes
 
     def finish() -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(words, indent=1) + "\n")
-        for old in sorted(path for path in (run / FAULTS).iterdir() if path.is_dir())[:-keep]:
-            shutil.rmtree(old)
+        _prune(folder, keep)
 
     first_alone(accelerator, finish)
     return file
+
+
+def _prune(newest: Path, keep: int) -> None:
+    """Remove all states but the newest ones, whatever their steps: a roll-back goes to lower ones."""
+    torn = [path for path in newest.parent.iterdir() if path.name.endswith(PARTIAL)]
+    states = [path for path in newest.parent.iterdir() if STATE.fullmatch(path.name) and path != newest]
+    states.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    for path in (*torn, *states[keep - 1 :]):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def read_record(file: Path) -> Record:
@@ -106,18 +125,24 @@ def read_record(file: Path) -> Record:
     """
     try:
         words = json.loads(file.read_text())
-        parts = [
-            Part(
-                [[int(index) for index in micro] for micro in part["examples"]],
-                {str(name): float(value) for name, value in part["values"].items()},
-            )
-            for part in words["processes"]
-        ]
+        parts = [_part(part) for part in words["processes"]]
         why, state, device = (str(words[name]) for name in ("why", "state", "device"))
-        return Record(int(words["step"]), why, state, device, parts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not parts or not STATE.fullmatch(state):
+            raise ValueError("no processes" if not parts else f"the state {state!r}")
+        return Record(check_count("the step", words["step"]), why, state, device, parts)
+    except (ArithmeticError, AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         line = f"{type(error).__name__} {' '.join(str(error).split())}"
         raise ConfigError(f"{file} is no record of a bad step ({line}): name a run's faults/<step>.json") from error
+
+
+def _part(words: Any) -> Part:
+    examples = [[check_count("an example", index) for index in micro] for micro in words["examples"]]
+    values = {str(name): float(value) for name, value in words["values"].items()}
+    if not examples or not all(examples):
+        raise ValueError("no examples")
+    if not any(name.startswith("loss/") for name in values):
+        raise ValueError("no losses")
+    return Part(examples, values)
 
 
 def _written(value: float) -> float | str:

@@ -8,6 +8,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch.utils.data import default_collate
@@ -21,10 +22,28 @@ from gan.faults.record import Part, read_record
 from gan.fitting import open_crops
 from gan.recipe import ConfigError
 from gan.step import BadStepError
+from gan.wording import plain
 from generators.contract import Pair
 
 
-def replay(file: Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+@dataclass(frozen=True)
+class Replay:
+    """What a bad step gave, and gives again.
+
+    Attributes:
+        heard: the files of the examples, by process.
+        recorded: the values that were recorded, by process.
+        found: those found now.
+        devices: on which kind of device then, and now.
+    """
+
+    heard: list[list[str]]
+    recorded: list[dict[str, float]]
+    found: list[dict[str, float]]
+    devices: tuple[str, str]
+
+
+def replay(file: Path) -> Replay:
     """Take a bad step again, one process's part after the other.
 
     A norm is of the gradients of all processes: it is left out where there were several.
@@ -32,15 +51,17 @@ def replay(file: Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     Args:
         file: a run's faults/<step>.json.
 
-    Returns:
-        By process: the values that were recorded, and those found.
-
     Raises:
         ConfigError, ManifestError, CheckpointError, ...: the file, the run or its data cannot be used.
     """
     told = read_record(file)
     run = file.resolve().parents[1]
     state = file.parent / told.state
+    if int(told.state) != told.step:
+        raise ConfigError(
+            f"step {told.step} has no state of its own, as it came after other bad steps: take {state}.json, whose "
+            "weights are the same"
+        )
     if not state.is_dir():
         raise ConfigError(f"{state} is gone (a run keeps rhythm.keep of them): the step cannot be taken again")
     config = load(["--config", str(run / "config.yaml")], run / "config.yaml").without_start()
@@ -56,7 +77,8 @@ def replay(file: Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
         values = _take(assembly, crops, part, told.step)
         recorded.append({n: v for n, v in part.values.items() if alone or not n.startswith("norm/")})
         found.append({n: v for n, v in values.items() if n in recorded[-1]})
-    return recorded, found
+    heard = [[crops.source_of(index) for micro in part.examples for index in micro] for part in told.processes]
+    return Replay(heard, recorded, found, (told.device, accelerator.device.type))
 
 
 def _take(assembly: Assembly, crops: PairCrops, part: Part, step: int) -> dict[str, float]:
@@ -81,18 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="a run's faults/<step>.json")
     file = parser.parse_args(arguments).file
     try:
-        recorded, found = replay(file)
+        again = replay(file)
     except MISTAKES as error:
         print(f"unshift: {error}", file=sys.stderr)  # noqa: T201
         return 2
     equal = True
-    for process, (told, now) in enumerate(zip(recorded, found, strict=True)):
+    for process, files in enumerate(again.heard):
+        print(f"process {process}  heard {plain(', '.join(files))}")  # noqa: T201
+    for process, (told, now) in enumerate(zip(again.recorded, again.found, strict=True)):
         for name, value in told.items():
-            again = now.get(name, float("nan"))
-            equal &= name in now and same(value, again)
-            differs = "" if name in now and same(value, again) else "   differs"
-            print(f"process {process}  {name:32}{value!r:>24}{again!r:>24}{differs}")  # noqa: T201
-    print("the same" if equal else "not the same: another device, other versions, or other data?")  # noqa: T201
+            alike = name in now and same(value, now[name])
+            equal &= alike
+            shown = f"{value!r:>24}{now.get(name, float('nan'))!r:>24}{'' if alike else '   differs'}"
+            print(f"process {process}  {name:32}{shown}")  # noqa: T201
+    then, here = again.devices
+    where = "" if then == here else f" (then on {plain(then)}, now on {here})"
+    print(f"{'the same' if equal else 'not the same: another device, other versions, or other data?'}{where}")  # noqa: T201
     return 0 if equal else 1
 
 

@@ -3,6 +3,7 @@
 import multiprocessing.resource_tracker
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,43 +29,59 @@ class StoppedError(Exception):
 class Stop:
     """Hears SIGTERM and SIGINT; what one process hears all know at the step's end.
 
-    A second signal, later than a launcher repeats the first, ends the process at once.
+    A second signal, later than a launcher repeats the first, ends the process at once (with 130 or 143), also where it
+    waits for the others: a thread hears it, as Python's own handlers are run only between two of its lines.
 
     Args:
         accelerator: of the run.
+        last: the process ends with the run: once it stops, it hears no more, so that a launcher's repeat does not take
+            the exit code away.
 
     Attributes:
         agreed: whether all processes stop after the step that is being taken.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
-        self.accelerator = accelerator
+    def __init__(self, accelerator: Accelerator, last: bool = False) -> None:
+        self.accelerator, self.last = accelerator, last
         self.agreed = False
         self._asked: float | None = None
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> "Stop":
         """Listen; what is ignored (nohup, a shell's background) stays so, and only a main thread can listen."""
-        if threading.current_thread() is threading.main_thread():
-            wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-            self._before = {number: signal.signal(number, self._hear) for number in wanted}
+        wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        if wanted and threading.current_thread() is threading.main_thread():
+            self._ear, self._mouth = socket.socketpair()
+            self._mouth.setblocking(False)
+            self._woken = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._listen, args=(frozenset(wanted),), name="stop", daemon=True).start()
+            self._before = {number: signal.signal(number, _leave_it_to_the_thread) for number in wanted}
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let signals do what they did before."""
+        if not self._before:
+            return
         for number, before in self._before.items():
-            signal.signal(number, before)
+            signal.signal(number, signal.SIG_IGN if self.last and self.agreed else before)
         self._before = {}
+        signal.set_wakeup_fd(self._woken)
+        self._mouth.close()
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _listen(self, wanted: frozenset[int]) -> None:
+        with self._ear:
+            while heard := self._ear.recv(64):
+                for number in filter(wanted.__contains__, heard):
+                    self._hear(number)
+
+    def _hear(self, number: int) -> None:
         now = time.monotonic()
         if self._asked is None:
             self._asked = now
-            if self.accelerator.is_main_process:  # print may not be called from here
+            if self.accelerator.is_main_process:
                 os.write(2, b"\nunshift: stopping after this step; once more to end at once, without saving\n")
         elif now - self._asked > REPEATED:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            os._exit(128 + number)
 
     def read(self, norms: Tensor) -> list[float]:
         """Read a step's norms, the one wait of a step; with them travels whether a process was asked to stop.
@@ -85,6 +102,10 @@ class Stop:
         *sums, stop = votes.tolist()
         self.agreed = stop > 0
         return [value / self.accelerator.num_processes for value in sums]
+
+
+def _leave_it_to_the_thread(number: int, frame: FrameType | None) -> None:
+    """Do nothing, so that nothing else is done."""
 
 
 @contextmanager

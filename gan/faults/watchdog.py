@@ -8,9 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
-from gan.faults.stopping import STOPPED
-
 WAITING = (("torch", "distributed"), ("torch", "autograd"))  # folders whose code waits for the other processes
+GIVEN_UP = 76  # beside EX_TEMPFAIL: nothing was saved, and trying again may well hang again
 GRACE = 5.0  # seconds: each process says its line before a launcher ends them all
 
 
@@ -46,7 +45,7 @@ class Watchdog:
 
         Args:
             step: counted from 0.
-            phase: "loading", "taking the step", "validating" or "saving".
+            phase: "resuming", "starting", "loading", "taking the step", "rolling back", "validating" or "saving".
         """
         self._phase = (step, phase, time.monotonic())
 
@@ -62,7 +61,7 @@ class Watchdog:
                 told, times = now, times + 1
                 if self.give_up:
                     self._over.wait(min(GRACE, self.patience))
-                    os._exit(STOPPED)
+                    os._exit(GIVEN_UP)
 
     def verdict(self) -> str:
         """Say in one line where this process is."""

@@ -31,7 +31,7 @@ function abxTrials(stage, {clip, a, b}, trials, who) {
   let secret = drawn(2), begun = performance.now();
   const load = async () => {
     const sounds = await clip.sounds();
-    return new Deck(contextOf(clip.rate), [sounds[a], sounds[b]], [clip.gains[a], clip.gains[b]]);
+    return new Deck(contextOf(clip.rate), [sounds[a], sounds[b]], [clip.gains[a], clip.gains[b]], true);
   };
   const panel = new Panel("the test", load);
   const hear = (button) => { press(sounds, button); return panel.hear(button === 2 ? secret : button); };

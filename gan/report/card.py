@@ -1,6 +1,7 @@
 """The model card: what a model is, what it was trained on, and under which terms, as far as that is known."""
 
 import json
+import os
 from hashlib import file_digest
 from html import escape
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import yaml
 
 from gan.cli.inspection import inspect
-from gan.data.manifest import MANIFEST, ManifestError, PairRecord, read_manifest
+from gan.data.manifest import LONGEST_PATH, MANIFEST, ManifestError, PairRecord, read_manifest
+from gan.files import refuse_pipe
 from gan.pairs.settings import SETTINGS
 from gan.report.page import Section, facts
 from generators.contract import ModelError
@@ -17,6 +19,7 @@ from generators.store import WEIGHTS
 
 LICENCES = "LICEN[CS]E*"
 LONGEST = 20_000  # letters of a licence
+DEEPEST = 4  # of facts within facts
 
 
 def model_card(model: Path, pairs: Path | None = None, *, trust: bool = False) -> Section:
@@ -31,9 +34,9 @@ def model_card(model: Path, pairs: Path | None = None, *, trust: bool = False) -
         A section; what cannot be found out is said to be unknown.
     """
     run = read_words(model / "config.yaml")
-    trained = (run.get("data") or {}).get("pairs")
+    data = run.get("data")
     # A run that was carried elsewhere names pairs that are not there.
-    folder = pairs or (Path(trained) if isinstance(trained, str) else None)
+    folder = pairs or (as_place(data.get("pairs")) if isinstance(data, dict) else None)
     parts = [_network(model, trust=trust)]
     parts.append(f"<h3>Training</h3>{facts(_training(model, run))}" if run else "")
     known = data_facts(folder) if folder else "<p>Not known: no run, so no pairs are named.</p>"
@@ -66,10 +69,21 @@ def data_facts(pairs: Path) -> str:
 def read_words(file: Path) -> dict[str, Any]:
     """Read a JSON or YAML file of names and values; none where it is missing or damaged."""
     try:
+        refuse_pipe(file)
         words = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return words if isinstance(words, dict) else {}
+
+
+def as_place(value: object) -> Path | None:
+    """Give what a run or results call a path, which come from anyone; None where no system has such a one."""
+    if not isinstance(value, str) or not value or len(value) > LONGEST_PATH:
+        return None
+    try:
+        return None if b"\0" in os.fsencode(value) else Path(value)
+    except UnicodeEncodeError:
+        return None
 
 
 def _network(model: Path, *, trust: bool) -> str:
@@ -88,20 +102,30 @@ def _training(model: Path, run: dict[str, Any]) -> list[tuple[str, str]]:
     began = read_words(model / "provenance.json")
     versions = began.get("versions")
     rows = [
-        ("steps", str(run.get("steps", ""))),
-        ("losses", _listed(list(run.get("weights") or ()))),
-        ("began", str(began.get("started", ""))),
-        ("commit", str(began.get("commit", ""))),
-        ("devices", _listed(list(began.get("devices") or ()))),
-        ("versions", _listed([f"{k} {v}" for k, v in versions.items()]) if isinstance(versions, dict) else ""),
-        ("manifest's SHA-256 at its start", str(began.get("manifest") or "")),
+        ("steps", _word(run.get("steps"))),
+        ("losses", _listed(_words(run.get("weights")))),
+        ("began", _word(began.get("started"))),
+        ("commit", _word(began.get("commit"))),
+        ("devices", _listed(_words(began.get("devices")))),
+        ("versions", _listed([f"{k} {_word(v)}" for k, v in versions.items()]) if isinstance(versions, dict) else ""),
+        ("manifest's SHA-256 at its start", _word(began.get("manifest"))),
     ]
     return [(name, value) for name, value in rows if value]
 
 
+def _word(value: object) -> str:
+    """Give a word or a number as text, anything else as none."""
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _words(value: object) -> list[str]:
+    """Give the words of a list, or the names of a mapping."""
+    return [_word(one) for one in value if _word(one)] if isinstance(value, list | dict) else []
+
+
 def _licences(model: Path, pairs: Path | None) -> str:
-    recordings = read_words(pairs / SETTINGS).get("source") if pairs else None
-    folders = [("model", model), ("pairs", pairs), ("recordings", Path(recordings) if recordings else None)]
+    recordings = as_place(read_words(pairs / SETTINGS).get("source")) if pairs else None
+    folders = [("model", model), ("pairs", pairs), ("recordings", recordings)]
     found = [(f"{what}: {file.name}", file) for what, folder in folders if folder for file in _files(folder)]
     if not found:
         return "<h3>Licences</h3><p>Not known: no LICENCE file lies beside the model, the pairs or the recordings.</p>"
@@ -126,10 +150,12 @@ def _listed(words: list[str], most: int = 12) -> str:
     return ", ".join(words[:most]) + more
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, depth: int = 0) -> str:
     """Give a fact of JSON as text on one line."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ", ".join(value) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {as_text(one)}" for name, one in value.items()) or "none"
+        if depth >= DEEPEST:
+            return "and more"
+        return ", ".join(f"{name} {as_text(one, depth + 1)}" for name, one in value.items()) or "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,15 +2,17 @@
 "use strict";
 
 const LEAD = 0.05, FADE = 0.002; // seconds: until a start that no source misses; time constant of a change
+const GAP = 0.005; // seconds that a blind change is silent after, and as long again until the other is there
 
 class Deck {
   /**
    * @param {BaseAudioContext} context where they sound
    * @param {AudioBuffer[]} buffers of one length, in time with each other
    * @param {number[]} levels what each is multiplied by when it is heard
+   * @param {boolean} blind whether a change to the same sound is to be heard like any other
    */
-  constructor(context, buffers, levels) {
-    Object.assign(this, {context, buffers, levels});
+  constructor(context, buffers, levels, blind = false) {
+    Object.assign(this, {context, buffers, levels, blind});
     this.length = Math.min(...buffers.map((buffer) => buffer.duration));
     this.chosen = 0;
     this.at = 0; // seconds: where it begins next
@@ -54,8 +56,10 @@ class Deck {
   /** Hear another one from this instant on, at the very place where the last one was. */
   choose(index) {
     this.chosen = index;
+    const now = this.context.currentTime;
     this.voices?.forEach(({level}, i) => {
-      level.gain.setTargetAtTime(i === index ? this.levels[i] : 0, this.context.currentTime, FADE);
+      if (this.blind) { dip(level.gain, i === index ? this.levels[i] : 0, now); return; }
+      level.gain.setTargetAtTime(i === index ? this.levels[i] : 0, now, FADE);
     });
   }
 
@@ -63,6 +67,17 @@ class Deck {
     this.levels = levels;
     this.choose(this.chosen);
   }
+}
+
+/**
+ * Down to nothing and then up to a level. Where two sounds cross-fade there may be a click or a dip, where one goes on
+ * there is none, which would tell a listener what X is: so all changes take the same way.
+ */
+function dip(gain, level, now) {
+  gain.cancelScheduledValues(now); // of a change that this one cuts short; from wherever it was, all goes down
+  gain.setTargetAtTime(0, now, GAP / 6);
+  gain.setValueAtTime(0, now + GAP);
+  gain.setTargetAtTime(level, now + GAP, GAP / 6);
 }
 
 const contexts = new Map();
@@ -102,6 +117,12 @@ class Clip {
     this.decoded ??= Promise.all(this.addresses.map((address) => context.decodeAudioData(bytesOf(address))));
     return this.decoded;
   }
+}
+
+function peakOf(buffer) {
+  let peak = 0;
+  for (let c = 0; c < buffer.numberOfChannels; c++) for (const x of buffer.getChannelData(c)) peak = Math.max(peak, Math.abs(x));
+  return peak;
 }
 
 /** A sound with nothing above 3.5 kHz. */

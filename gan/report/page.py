@@ -1,13 +1,13 @@
 """The page: one self-contained HTML file with players that switch, blind tests, pictures and figures."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from importlib import resources
 from string import Template
 
-from gan.audio import Waveform
+from gan.audio import AudioError, Waveform
 from gan.report.pictures import Curve, loss_curves, spectrograms
 from gan.report.sound import alike, flac, matching_gains
 
@@ -67,6 +67,14 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """A clip that is made only where there is room for it: its title, and what makes it (AudioError: it cannot be)."""
+
+    title: str
+    make: Callable[[], Clip]
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading and what stands below it, as HTML."""
 
@@ -97,7 +105,9 @@ class Page:
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
-def make_clip(title: str, tracks: Sequence[Track], sample_rate: int, seconds: float = LONGEST) -> Clip:
+def make_clip(
+    title: str, tracks: Sequence[Track], sample_rate: int, seconds: float = LONGEST, whole: float = 0.0
+) -> Clip:
     """Make the sounds and the picture of a clip: cut to one length, the factors of equal loudness found.
 
     Args:
@@ -105,31 +115,42 @@ def make_clip(title: str, tracks: Sequence[Track], sample_rate: int, seconds: fl
         tracks: the versions, the reference first where there is one; of one rate.
         sample_rate: in Hz.
         seconds: at most so many are taken, from the start.
+        whole: seconds of the longest, where the tracks hold only beginnings.
     """
     waves = alike([track.waveform for track in tracks], seconds, sample_rate)
     gains = matching_gains(waves, sample_rate)
-    whole = max(track.waveform.shape[1] for track in tracks)
-    cut = f"The first {waves[0].shape[1] / sample_rate:.1f} s of {whole / sample_rate:.1f} s."
+    heard = waves[0].shape[1] / sample_rate
+    whole = max(whole, *(track.waveform.shape[1] / sample_rate for track in tracks))
+    cut = f"The first {heard:.1f} s of {whole:.1f} s."
     sources = tuple(
         Source(track.label, flac(wave, sample_rate), track.note, gain, track.reference)
         for track, wave, gain in zip(tracks, waves, gains, strict=True)
     )
     picture = spectrograms([(track.label, wave) for track, wave in zip(tracks, waves, strict=True)], sample_rate)
-    return Clip(title, sources, picture, sample_rate, cut if waves[0].shape[1] < whole else "")
+    return Clip(title, sources, picture, sample_rate, cut if heard < whole else "")
 
 
-def within(page: Page, clips: Iterable[Clip], largest: float = LARGEST) -> Page:
-    """Put clips on a page as long as they fit, and say which were left out."""
-    kept, left_out, size = list(page.clips), [], sum(clip.size for clip in page.clips)
-    for clip in clips:
-        if size + clip.size <= largest:
+def within(page: Page, clips: Iterable[Clip | Plan], largest: float = LARGEST) -> Page:
+    """Put clips on a page until one does not fit, and say which were left out; those after it are not made."""
+    kept, size = list(page.clips), sum(clip.size for clip in page.clips)
+    left_out: list[str] = []
+    remarks = list(page.remarks)
+    for one in clips:
+        if left_out:
+            left_out.append(one.title)
+            continue
+        try:
+            clip = one.make() if isinstance(one, Plan) else one
+        except AudioError as error:
+            remarks.append(f"Left out: {error}")
+            continue
+        size += clip.size
+        if size <= largest:
             kept.append(clip)
-            size += clip.size
         else:
             left_out.append(clip.title)
-    remarks = list(page.remarks)
     if left_out:
-        remarks.append(f"Left out to keep this file under {largest / 1e6:.0f} MB: {'; '.join(left_out)}.")
+        remarks.append(f"Left out to keep the clips under {largest / 1e6:.0f} MB: {'; '.join(left_out)}.")
     return replace(page, clips=kept, remarks=remarks)
 
 
@@ -137,7 +158,7 @@ def render(page: Page) -> str:
     """Build the page's HTML; it names nothing outside itself that a browser would load."""
     headline = f'<p class="headline {escape(page.mood)}">{escape(page.headline)}</p>' if page.headline else ""
     # Template, not format: styles and scripts are full of braces.
-    return Template(_read("page.html")).substitute(
+    html = Template(_read("page.html")).substitute(
         title=escape(page.title),
         lead=escape(page.lead),
         headline=headline,
@@ -146,6 +167,8 @@ def render(page: Page) -> str:
         style=_read("page.css"),
         script="\n".join(_read(name) for name in SCRIPTS),
     )
+    # Names of files and what stands in JSON may hold half a character, which no text file can.
+    return html.encode("utf-8", "replace").decode("utf-8")
 
 
 def embed(data: bytes, kind: str) -> str:

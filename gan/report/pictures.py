@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WINDOW = 2048
 RANGE_DB = 80.0
+LARGEST = 1e100  # beyond it, or not finite, nothing can be drawn
 INK = {"light": "#24292f", "dark": "#d7dce2"}
 WIDTH, INCH = 13.0, 4.3  # of a row of spectrograms, and of one of them
 
@@ -37,14 +38,16 @@ class Curve:
 
 
 def curve(stage: str, entries: Iterable[dict[str, Any]]) -> Curve:
-    """Sort a journal's lines (as gan.journal reads them) by kind and name; what is not finite is left out."""
+    """Sort a journal's lines (as gan.journal reads them) by kind and name; what cannot be drawn is left out."""
     made = Curve(stage, {}, {})
     for entry in entries:
+        if abs(entry["step"]) > LARGEST:
+            continue
         if entry["kind"] == "verdict" and entry.get("sentence"):
             made.verdicts.append((entry["step"], str(entry["sentence"])))
         into = {"train": made.train, "validation": made.validation}.get(entry["kind"], {})
         for name, value in entry["values"].items():
-            if isinstance(value, int | float) and np.isfinite(value):
+            if isinstance(value, int | float) and abs(value) <= LARGEST:
                 into.setdefault(name, []).append((entry["step"], value))
     return made
 
@@ -73,7 +76,7 @@ def spectrograms(tracks: Sequence[tuple[str, Waveform]], sample_rate: int) -> by
         extent = (0, waveform.shape[1] / sample_rate, 0, sample_rate / 2000)
         kind = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", "cmap": "magma"}
         image = axis.imshow(level, extent=extent, vmin=top - RANGE_DB, vmax=top, **kind)
-        axis.set_title(label, fontsize=11)
+        axis.set_title(label, fontsize=11, parse_math=False)  # a dollar sign is no formula
         axis.set_xlabel("seconds")
         _ink(axis, INK["dark"])
     axes[0].set_ylabel("kHz")
@@ -93,7 +96,7 @@ def loss_curves(curves: Sequence[Curve], mode: str) -> bytes:
     axes = figure.subplots(2, len(curves), sharey="row", squeeze=False)
     for column, one in enumerate(curves):
         upper, lower = axes[0][column], axes[1][column]
-        upper.set_title(one.stage, fontsize=11)
+        upper.set_title(one.stage, fontsize=11, parse_math=False)
         for name in sorted(one.train):
             if name.startswith("loss/") and name != "loss/total":
                 _plot(upper, one.train[name], name.removeprefix("loss/"))
@@ -109,7 +112,8 @@ def loss_curves(curves: Sequence[Curve], mode: str) -> bytes:
             axis.grid(alpha=0.2, color=INK[mode])
             axis.xaxis.get_major_locator().set_params(integer=True)
             if axis.get_legend_handles_labels()[1]:
-                axis.legend(fontsize=8, frameon=False, labelcolor=INK[mode])
+                for text in axis.legend(fontsize=8, frameon=False, labelcolor=INK[mode]).get_texts():
+                    text.set_parse_math(False)
     axes[0][0].set_ylabel("training losses, unweighted")
     axes[1][0].set_ylabel("validation mel distance")
     return _png(figure, transparent=True)

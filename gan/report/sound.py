@@ -2,16 +2,43 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gan.audio import Waveform, write
+from gan.audio import Reader, Waveform, write
 
 BLOCK = 0.4  # seconds: what BS.1770 takes the loudness of at once
 MOST_GAIN = 10.0  # 20 dB: what is softer than that is not the same sound, and its noise would be all one hears
 HIGHEST = 0.99
 MOST_CHANNELS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is needed of a file: its first seconds.
+
+    Attributes:
+        waveform: [channels, samples].
+        sample_rate: in Hz.
+        seconds: of the whole file.
+    """
+
+    waveform: Waveform
+    sample_rate: int
+    seconds: float
+
+
+def beginning(file: Path, seconds: float) -> Beginning:
+    """Read the first seconds of a file, and no more of it.
+
+    Raises:
+        AudioError: as gan.audio.Reader.
+    """
+    with Reader(file) as reader:
+        waveform = reader.read(0, round(seconds * reader.sample_rate))
+        return Beginning(waveform, reader.sample_rate, reader.samples / reader.sample_rate)
 
 
 def loudness(waveform: Waveform, sample_rate: int) -> float:

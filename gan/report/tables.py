@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gan.evaluating.compare import material_of
 from gan.evaluating.results import UNREPAIRED, Row
-from gan.evaluating.statistics import Difference, difference
+from gan.evaluating.statistics import Difference, difference, mean
 
 MAIN = "mel"
 
@@ -43,9 +43,11 @@ def figures(rows: Sequence[Row], catalogue: Catalogue, systems: Sequence[str]) -
         HTML: for each corpus a table of the measures, and one by shift.
     """
     parts = [
-        "<p>Means over files. Below each stands the change against the unrepaired input on the same files, with its "
+        "<p>Means over recordings, each the mean of its files. Below each stands the change against the unrepaired "
+        "input on the same files, with its "
         "95 % bootstrap interval over whole recordings (of a single one over its files, which says nothing of others); "
-        "“unclear” means that the interval holds zero. Of what was not shifted all change is harm.</p>"
+        "“unclear” means that the interval holds zero, or that the recordings are too few "
+        "to tell. Of what was not shifted all change is harm.</p>"
     ]
     for corpus in sorted({row.corpus for row in rows}):
         ours = [row for row in rows if row.corpus == corpus]
@@ -101,8 +103,7 @@ def _cell(rows: Sequence[Row], system: str, name: str, lower_is_better: bool) ->
     found = compare(rows, system, name)
     if found is None:
         # A system may have been measured on files of its own, or the input never.
-        values = [row.values[name] for row in rows if row.system == system and name in row.values]
-        return f"<td>{_number(sum(values) / len(values))}</td>" if values else "<td>n/a</td>"
+        return _mean(rows, system, lambda row: row.values.get(name, math.nan))
     if system == UNREPAIRED:
         return f"<td>{_number(found.mean)}</td>"
     verdict = found.verdict(lower_is_better)
@@ -133,5 +134,6 @@ def _by_shift(rows: Sequence[Row], catalogue: Catalogue, systems: Sequence[str])
 
 
 def _mean(rows: Sequence[Row], system: str, value: Callable[[Row], float]) -> str:
-    values = [value(row) for row in rows if row.system == system and math.isfinite(value(row))]
-    return f"<td>{_number(sum(values) / len(values))}</td>" if values else "<td>n/a</td>"
+    found = [(value(row), row.recording) for row in rows if row.system == system and math.isfinite(value(row))]
+    values, recordings = [figure for figure, _ in found], [recording for _, recording in found]
+    return f"<td>{_number(mean(values, recordings))}</td>" if found else "<td>n/a</td>"

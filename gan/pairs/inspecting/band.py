@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gan.pairs.inspecting.mirror import NOTHING
 from gan.pairs.inspecting.portrait import Floats
 
 LOWEST = 1800.0
@@ -15,8 +16,6 @@ NEAR = 0.05
 """A resampler's filter falls within so much of the wall's frequency to either side."""
 WIDE, LEAST = 0.05, 8
 """The bands beside it that are held against each other: so much of the frequency, and so many bins at least."""
-NOTHING = 1e-9
-"""Power of a bin that is taken for nothing: 20 dB under the rounding of 16 bits."""
 
 
 @dataclass(frozen=True)

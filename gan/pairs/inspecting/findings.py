@@ -13,10 +13,12 @@ Kind = Literal[
     "wrong rate",
     "duplicate",
     "misaligned",
+    "unlike",
     "level",
     "dead channel",
     "opposite channels",
     "swapped channels",
+    "unequal channels",
 ]
 
 ADVICE: dict[str, str] = {
@@ -28,10 +30,12 @@ ADVICE: dict[str, str] = {
     "wrong rate": "compare it with its original; if only the header is wrong, write it anew with the right rate",
     "duplicate": "remove one of the two: it counts twice, and may lie on both sides of a split",
     "misaligned": "move the source by so many samples, or make the pair again",
+    "unlike": "remove it, or make the pair again: its sides are not of one recording",
     "level": "bring both sides to one level, or make the pair again",
     "dead channel": "keep the other channel alone, as a mono file",
     "opposite channels": "turn one channel's sign round: mixed to one they cancel each other",
     "swapped channels": "swap the channels of one side",
+    "unequal channels": "make the pair again: both sides need as many channels",
 }
 
 

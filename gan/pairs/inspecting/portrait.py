@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.audio import Reader, Waveform
+from gan.pairs.inspecting.mirror import Mirror, Mirrors
 
 Floats = NDArray[np.float64]
 
@@ -39,16 +40,21 @@ SEGMENTS, BANDS = 16, 16
 class Flats:
     """Flat runs of a channel's samples, by how loud they are: clipping shows as many at one level, the loudest.
 
+    The two signs are counted apart, as a recording may be clipped at one of them alone, at a level of its own.
+
     Attributes:
-        samples: in runs, by their magnitude in steps of 1/LEVELS of full scale; [LEVELS + 1].
+        peak: the loudest sample above zero, and the one below, by magnitude; [2].
+        samples: in runs, by their magnitude in steps of 1/LEVELS of full scale; [2, LEVELS + 1].
         first: where the first run of each level begins, samples; NEVER where there is none.
     """
 
-    samples: Floats = field(default_factory=lambda: np.zeros(LEVELS + 1))
-    first: NDArray[np.int64] = field(default_factory=lambda: np.full(LEVELS + 1, NEVER))
+    peak: Floats = field(default_factory=lambda: np.zeros(2))
+    samples: Floats = field(default_factory=lambda: np.zeros((2, LEVELS + 1)))
+    first: NDArray[np.int64] = field(default_factory=lambda: np.full((2, LEVELS + 1), NEVER))
 
     def add(self, channel: Floats, start: int) -> None:
         """Count the runs of a stretch of samples that begins at `start`."""
+        self.peak = np.maximum(self.peak, (channel.max(initial=0), -channel.min(initial=0)))
         close = np.abs(np.diff(channel)) <= FLAT
         edges = np.diff(np.concatenate([[False], close, [False]]).astype(np.int8))
         begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
@@ -60,7 +66,7 @@ class Flats:
         jump = np.maximum(np.abs(before - channel[begins]), np.abs(after - channel[ends]))
         inside = np.maximum(np.abs(before), np.abs(after)) <= level + FLAT
         sharp = (jump > CORNER * FLAT) & inside & (level > FAINT)
-        places = np.minimum(level[sharp] * LEVELS, LEVELS).astype(int)
+        places = (channel[begins] < 0)[sharp].astype(int), np.minimum(level[sharp] * LEVELS, LEVELS).astype(int)
         np.add.at(self.samples, places, (ends - begins + 1)[sharp])
         np.minimum.at(self.first, places, start + begins[sharp])
 
@@ -80,6 +86,7 @@ class Portrait:
         quiet: share of frames whose RMS is below `silence`.
         first_quiet: start of the longest quiet stretch, seconds; longest_quiet: its length.
         loudest: power spectrum of all channels, of each frequency the loudest at any time, smoothed; [SIZE / 2 + 1].
+        mirror: the image of an old rate, if one is seen.
         bands: levels in dB of BANDS bands at SEGMENTS moments, mean 0, length 1; zeros for a silent one.
     """
 
@@ -97,6 +104,7 @@ class Portrait:
     first_quiet: float
     longest_quiet: float
     loudest: Floats
+    mirror: Mirror | None
     bands: Floats
 
     @property
@@ -132,7 +140,7 @@ def portray(path: Path, silence: float = 1e-3) -> Portrait:
     return Portrait(
         path, digest, rate, channels, samples, levels.peak, levels.offset(), levels.squares / samples,
         levels.middle / samples, levels.flats, share, first, longest,
-        loudest, bands,
+        loudest, spectrum.mirrors.found(), bands,
     )  # fmt: skip
 
 
@@ -201,6 +209,7 @@ class _Spectrum:
         self.window = np.hanning(SIZE).astype(np.float32)
         self.loudest = np.zeros(SIZE // 2 + 1)
         self.frames = 0
+        self.mirrors = Mirrors(rate, SIZE)
         edges = np.geomspace(100, min(8000.0, 0.45 * rate), BANDS + 1)
         self.bins = np.searchsorted(np.fft.rfftfreq(SIZE, 1 / rate), edges)
         self.energy, self.weight = np.zeros((BANDS, SEGMENTS)), np.zeros(SEGMENTS)
@@ -216,6 +225,7 @@ class _Spectrum:
             return 0
         views = np.lib.stride_tricks.sliding_window_view(held, SIZE, axis=1)[:, :: SIZE // 2]
         power = np.square(np.abs(np.fft.rfft(views * self.window))).astype(np.float64).mean(axis=0)
+        self.mirrors.add(power)
         smooth = np.cumsum(np.pad(power, ((0, 0), (SMOOTH // 2 + 1, SMOOTH // 2)), mode="edge"), axis=1)
         self.loudest = np.maximum(self.loudest, ((smooth[:, SMOOTH:] - smooth[:, :-SMOOTH]) / SMOOTH).max(axis=0))
         for frame in power:

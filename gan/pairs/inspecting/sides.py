@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.audio import Reader, Waveform
+from gan.audio import Reader, resample
 from gan.data.manifest import PairRecord
 from gan.pairs.check import HOP, LEAST_CORRELATION, LEAST_VOICED, MOST_CENTS, MOST_LAG, MOST_LEVEL, Side, check_sides
 from gan.pairs.inspecting.findings import Finding
@@ -26,6 +26,11 @@ FAR = 2.0
 SAME_NOTE = 0.05
 """Pitches are compared where the sides are less than so many seconds apart."""
 EDGES = np.geomspace(100.0, 7000.0, 25)
+UNLIKE = 0.45
+"""Envelopes of the two sides of a pair correlate 0.9 and more at some lag, a tenth too fast 0.56; those of two
+sentences of one speaker 0.39 at most."""
+MOVING = 8.0
+"""What is told by envelopes that are unlike: those of the target move by so many dB, RMS. Noise has 5."""
 
 
 def judge_pair(record: PairRecord, folder: Path) -> Iterator[Finding]:
@@ -39,17 +44,30 @@ def judge_pair(record: PairRecord, folder: Path) -> Iterator[Finding]:
     with Reader(folder / record.source) as source, Reader(folder / record.target) as target:
         wrong = [finding for side in (source, target) for finding in _headers(side, record, folder)]
         yield from wrong
-        if wrong or source.channels != target.channels:
+        if wrong:
+            return
+        if source.channels != target.channels:
+            figure = f"{source.channels}, where the target has {target.channels}"
+            yield Finding("unequal channels", record.source, "its header", figure, source.channels)
             return
         between = record.semitones if record.direction == "one_way" else 0.0
         found: dict[str, Finding] = {}
+        likeness: list[float] = []
         for start, stop in pairwise(even_borders(source.samples, round(SECTION * source.sample_rate))):
-            sides = source.read(start, stop - start), target.read(start, stop - start)
-            for finding in _section(sides, source.sample_rate, start, between, record.source):
+            late, early = (Side(side.read(start, stop - start), side.sample_rate) for side in (source, target))
+            checks = check_sides(late, early, between)
+            if _moves(early):
+                likeness.append(_likeness(late, early, checks, between))
+            for finding in _section(late, early, checks, start, between, record.source):
                 worst = found.get(finding.kind)
                 if worst is None or abs(finding.value) > abs(worst.value):
                     found[finding.kind] = finding
-        yield from found.values()
+        if likeness and max(likeness) < UNLIKE and "swapped channels" not in found:
+            # Neither lag nor pitch nor level says anything of sides that are two recordings.
+            figure = f"its envelopes correlate {max(likeness):.2f} with the target's at best, whatever the lag"
+            yield Finding("unlike", record.source, "all of it", figure, max(likeness))
+        else:
+            yield from found.values()
 
 
 def _headers(side: Reader, record: PairRecord, folder: Path) -> Iterator[Finding]:
@@ -64,9 +82,10 @@ def _headers(side: Reader, record: PairRecord, folder: Path) -> Iterator[Finding
         yield Finding("misaligned", file, "its end", figure, more, advice)
 
 
-def _section(sides: tuple[Waveform, Waveform], rate: int, start: int, between: float, file: str) -> Iterator[Finding]:
-    source, target = (Side(side, rate) for side in sides)
-    checks = check_sides(source, target, between)
+def _section(
+    source: Side, target: Side, checks: dict[str, float], start: int, between: float, file: str
+) -> Iterator[Finding]:
+    rate = source.sample_rate
     where = f"the section from {start / rate:.1f} s on"
     lag, how = _lag(source, target, checks, between)
     if how:
@@ -80,9 +99,32 @@ def _section(sides: tuple[Waveform, Waveform], rate: int, start: int, between: f
         yield Finding("wrong rate", file, where, figure, checks["cents"])
     if abs(checks["level_db"]) > MOST_LEVEL and checks["least_peak"] > 0:
         yield Finding("level", file, where, f"{checks['level_db']:+.1f} dB over the target", checks["level_db"])
-    if len(sides[0]) == 2 and (gain := _crossed(source, target, between)) > 0:
+    if len(source.waveform) == 2 and (gain := _crossed(source, target, between)) > 0:
         figure = f"its channels correlate {gain:.2f} better crosswise"
         yield Finding("swapped channels", file, where, figure, gain)
+
+
+def _moves(target: Side) -> bool:
+    edges = EDGES[0.45 * target.sample_rate > EDGES]
+    return max(float(target.envelopes(channel, edges).std()) for channel in range(len(target.waveform))) >= MOVING
+
+
+def _likeness(source: Side, target: Side, checks: dict[str, float], between: float) -> float:
+    """Give how far a section's envelopes correlate at any lag within FAR, also at the speed that pitches speak of."""
+    likeness = checks["envelope"]
+    if likeness < UNLIKE and between == 0:
+        late, early = (side.waveform.mean(axis=0) for side in (source, target))
+        likeness = max(likeness, _wave_lag(late, early, source.sample_rate)[1])
+    if likeness < UNLIKE:
+        likeness = max(likeness, _far_lag(source, target, between)[1])
+    speed = 2 ** (checks["cents"] / 1200)
+    if likeness < UNLIKE and checks["voiced"] >= LEAST_VOICED and 0.4 < speed < 2.5:
+        samples = source.waveform.shape[1]
+        # The sides stay equally long, as what is held against each other is.
+        slowed = resample(source.waveform, 100, round(100 * speed))[:, :samples]
+        slowed = np.pad(slowed, ((0, 0), (0, samples - slowed.shape[1])))
+        likeness = max(likeness, _far_lag(Side(slowed, source.sample_rate), target, between)[1])
+    return likeness
 
 
 def _lag(source: Side, target: Side, checks: dict[str, float], between: float) -> tuple[int, str]:

@@ -7,12 +7,13 @@ import numpy as np
 from gan.pairs.check import SILENT
 from gan.pairs.inspecting.band import Wall, find_wall
 from gan.pairs.inspecting.findings import Finding
+from gan.pairs.inspecting.mirror import Mirror
 from gan.pairs.inspecting.portrait import LEVELS, Portrait
 
 MOST_QUIET = 0.8
 """Share of a recording that may be silence: speech with long pauses has 70 %."""
 CEILING = 0.985
-"""Flat runs at so much of the peak and above are counted."""
+"""Flat runs at so much of their side's peak and above are counted."""
 MOST_FLAT, MOST_FLAT_SHARE = 20, 5e-5
 """So many samples in such runs are nobody's chance; an orchestra at full scale has 4, a hard-limited loop 9."""
 MOST_OFFSET = 0.01
@@ -47,30 +48,44 @@ def judge(portrait: Portrait, file: str, *, band: bool = True) -> Iterator[Findi
         if abs(offset) >= MOST_OFFSET:
             figure = f"{offset:+.4f} of full scale off zero"
             yield Finding("offset", file, _channel(portrait, channel), figure, float(offset))
-    if band and (wall := upsampled(portrait)):
-        end, half = wall.frequency / 1000, portrait.sample_rate / 2000
-        figure = f"its band ends at {end:.1f} of {half:g} kHz, falling by {wall.drop:.0f} dB"
-        yield Finding("upsampled", file, "all of it", figure, round(wall.frequency))
+    if band and (end := upsampled(portrait)):
+        half = portrait.sample_rate / 2000
+        if isinstance(end, Wall):
+            figure = f"its band ends at {end.frequency / 1000:.1f} of {half:g} kHz, falling by {end.drop:.0f} dB"
+            value = end.frequency
+        else:
+            figure = f"of its {half:g} kHz what is above {end.sample_rate / 2000:g} kHz mirrors what is below"
+            value = end.sample_rate / 2
+        yield Finding("upsampled", file, "all of it", figure, round(value))
     yield from _channels(portrait, file)
 
 
-def upsampled(portrait: Portrait) -> Wall | None:
-    """Give the wall at which a recording's band was cut off well under half its rate, if there is one."""
+def upsampled(portrait: Portrait) -> Wall | Mirror | None:
+    """Give the wall at which a recording's band was cut off well under half its rate, or the image above it, if any."""
     wall = find_wall(portrait.loudest, portrait.sample_rate)
-    if wall is None or wall.frequency > BAND * portrait.sample_rate / 2:
-        return None
-    return wall if min(wall.drop, wall.above) >= DROP and wall.spread <= SPREAD else None
+    if (
+        wall is not None
+        and wall.frequency <= BAND * portrait.sample_rate / 2
+        and min(wall.drop, wall.above) >= DROP
+        and wall.spread <= SPREAD
+    ):
+        return wall
+    return portrait.mirror
 
 
 def _clipped(portrait: Portrait, file: str) -> Iterator[Finding]:
-    for channel, (flats, peak) in enumerate(zip(portrait.flats, portrait.peak, strict=True)):
-        lowest = int(min(CEILING * peak, 1.0) * LEVELS)
-        count = float(flats.samples[lowest:].sum())
+    for channel, flats in enumerate(portrait.flats):
+        tops = [np.arange(LEVELS + 1) >= int(min(CEILING * peak, 1.0) * LEVELS) for peak in flats.peak]
+        counts = [float(samples[top].sum()) for samples, top in zip(flats.samples, tops, strict=True)]
+        count = sum(counts)
         if count < MOST_FLAT or count < MOST_FLAT_SHARE * portrait.samples:
             continue
-        first = int(flats.first[lowest:].min()) / portrait.sample_rate
+        first = min(int(first[top].min()) for first, top in zip(flats.first, tops, strict=True)) / portrait.sample_rate
         where = f"{_channel(portrait, channel)}, first at {first:.2f} s"
-        figure = f"{count:.0f} samples ({100 * count / portrait.samples:.2g} %) lie flat at {peak:.3f} of full scale"
+        levels = " and ".join(
+            f"{sign}{peak:.3f}" for sign, peak, flat in zip("+-", flats.peak, counts, strict=True) if flat
+        )
+        figure = f"{count:.0f} samples ({100 * count / portrait.samples:.2g} %) lie flat at {levels} of full scale"
         yield Finding("clipped", file, where, figure, count / portrait.samples)
 
 
