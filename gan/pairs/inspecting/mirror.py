@@ -72,8 +72,10 @@ class Mirrors:
             whole = int(place)
             low, high = (fine[:, : whole + one - first + 1] for one in (0, 1))
             turned = (1 - place % 1) * low[:, ::-1] + (place % 1) * high[:, :0:-1]
-            lower = np.lib.stride_tricks.sliding_window_view(turned[:, : bins + BESIDE[-1]], bins, axis=1)[:, BESIDE]
-            both, energy = np.einsum("fk,fok->o", upper, lower), np.einsum("fok,fok->o", lower, lower)
+            turned = turned[:, : bins + BESIDE[-1]]
+            both = np.array([np.vdot(upper, turned[:, beside : beside + bins]) for beside in BESIDE])
+            squares = np.cumsum(np.concatenate([[0.0], np.square(turned).sum(axis=0)]))
+            energy = squares[BESIDE + bins] - squares[BESIDE]
             self.sums[rate] += np.stack([both, np.full(len(BESIDE), np.square(upper).sum()), energy])
 
     def found(self) -> Mirror | None:

@@ -58,7 +58,7 @@ def judge_pair(record: PairRecord, folder: Path) -> Iterator[Finding]:
             checks = check_sides(late, early, between)
             if _moves(early):
                 likeness.append(_likeness(late, early, checks, between))
-            for finding in _section(late, early, checks, start, between, record.source):
+            for finding in _section(late, early, checks, start, between, record):
                 worst = found.get(finding.kind)
                 if worst is None or abs(finding.value) > abs(worst.value):
                     found[finding.kind] = finding
@@ -83,11 +83,11 @@ def _headers(side: Reader, record: PairRecord, folder: Path) -> Iterator[Finding
 
 
 def _section(
-    source: Side, target: Side, checks: dict[str, float], start: int, between: float, file: str
+    source: Side, target: Side, checks: dict[str, float], start: int, between: float, record: PairRecord
 ) -> Iterator[Finding]:
-    rate = source.sample_rate
+    rate, file = source.sample_rate, record.source
     where = f"the section from {start / rate:.1f} s on"
-    lag, how = _lag(source, target, checks, between)
+    lag, how = _lag(source, target, checks, between, untouched=record.semitones == 0)
     if how:
         side = "late" if lag > 0 else "early"
         figure = f"the source is {abs(lag)} samples ({1000 * abs(lag) / rate:.2f} ms) {side}, {how}"
@@ -127,10 +127,11 @@ def _likeness(source: Side, target: Side, checks: dict[str, float], between: flo
     return likeness
 
 
-def _lag(source: Side, target: Side, checks: dict[str, float], between: float) -> tuple[int, str]:
+def _lag(source: Side, target: Side, checks: dict[str, float], between: float, *, untouched: bool) -> tuple[int, str]:
     """Give how many samples late the source is, and by what that is known; no words where nothing speaks for a lag."""
     rate = source.sample_rate
-    if between == 0:
+    # A shifter moves each period of a tone by itself, so that waveforms agree at a lag that is none.
+    if untouched:
         lag, likeness = _wave_lag(source.waveform.mean(axis=0), target.waveform.mean(axis=0), rate)
         if likeness >= WAVES:
             return (lag, "by waveforms") if abs(lag) > MOST_SAMPLES else (0, "")
