@@ -11,6 +11,7 @@
 and those have saved nothing.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,10 @@ def told_in_one_line() -> Iterator[None]:
     except NonFiniteError as error:
         _end(str(error), 3)
     except StoppedError as error:
-        _end(str(error), STOPPED)
+        print(f"unshift: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        sys.stdout.flush()
+        # All is on the disk. What libraries do while an interpreter ends may abort it, and a scheduler be told of that.
+        os._exit(STOPPED)
     except KeyboardInterrupt:
         _end("interrupted; the same command goes on after the newest checkpoint", 130)
 
