@@ -178,7 +178,7 @@ class Trainer:
             raise error
         self.start = self._resume(newest)
         self.bad.rolled_back(faults)
-        self.close()
+        self._close_journal()
         self._open_journal()
 
     def _open_journal(self) -> None:
@@ -191,6 +191,9 @@ class Trainer:
     def close(self) -> None:
         """Close the journal; where the run broke off, this process names what it skipped."""
         self._name_skipped(self.tally.files)
+        self._close_journal()
+
+    def _close_journal(self) -> None:
         if self.journal:
             self.journal.close()
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from gan import checkpoint
 from gan.critics import NonFiniteError
-from gan.data.dataset import PairCrops, Share
+from gan.data.dataset import PairCrops, Share, select
 from gan.faults.record import read_record, record
 from gan.faults.replay import main as replay
 from gan.faults.stopping import StoppedError
@@ -188,6 +189,23 @@ def test_a_roll_back_takes_up_what_was_half_summed_up(pairs: Path, tmp_path: Pat
     for step in (2, 4, 6, 8):
         mean = (single[step - 1]["loss/mel"] + single[step]["loss/mel"]) / 2
         assert double[step]["loss/mel"] == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_roll_back_forgets_no_file_that_was_skipped_and_counts_none_twice(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = shutil.copytree(pairs, tmp_path / "pairs")
+    gone = next(one for one in select(broken, "train") if one.semitones)
+    (broken / gone.source).write_bytes(b"")
+    told = []
+    for calls in (1, 0):  # 1: it is never bad
+        faulty.now = faulty.Now(calls=calls)
+        more = (*poison(broken, 11, kind=f"{__name__}.Once"), "--bad_numbers.do", "roll_back")
+        run_stage(1, tmp_path / f"run{calls}", broken, *RHYTHM, *more)
+        assert faulty.now.calls == 1
+        told.append([line for line in capsys.readouterr().err.splitlines() if "skipped" in line])
+    (straight,), rolled = told
+    assert rolled == [straight]
 
 
 def test_a_stop_at_a_roll_back_does_not_forget_it(pairs: Path, tmp_path: Path) -> None:
