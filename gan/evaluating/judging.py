@@ -1,14 +1,9 @@
 """What a pair's systems made, judged: here, or in several processes."""
 
-import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import PurePosixPath
 
 import torch
@@ -20,6 +15,7 @@ from gan.evaluating.measures import Panel
 from gan.evaluating.results import UNREPAIRED, Row
 from gan.pairs.procedure import shift_wide, there_and_back
 from gan.pairs.shift import ShiftError, load_shifter
+from gan.pool import processes
 
 ROOT = "."
 """The corpus of recordings that lay in no folder."""
@@ -114,43 +110,26 @@ def judge_all(tasks: Iterable[Task], measures: Sequence[str], workers: int) -> I
         for task in tasks:
             yield judge(task, panel)
         return
-    context = get_context("spawn")
-    leash, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(leash, tuple(measures)))
     waiting: set[Future[Judged]] = set()
     try:
-        for task in tasks:
-            waiting.add(pool.submit(_judge_in_worker, task))
-            if len(waiting) >= 2 * workers:  # more would only fill the memory
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in wait(waiting).done)
-        pool.shutdown()
+        with processes(workers, _begin_to_judge, tuple(measures)) as pool:
+            for task in tasks:
+                waiting.add(pool.submit(_judge_in_worker, task))
+                if len(waiting) >= 2 * workers:  # more would only fill the memory
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in wait(waiting).done)
     except BrokenProcessPool as error:
         raise MeasureError("a process died, perhaps for want of memory: fewer --workers take less") from error
-    finally:
-        held.close()
-        pool.shutdown(wait=False, cancel_futures=True)
-        leash.close()
 
 
 _panels: list[Panel] = []
 """Of this process, where it is a worker."""
 
 
-def _start_worker(leash: Connection, measures: tuple[str, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Only the parent holds the other end: a worker ends with it, even where it is killed.
-    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
+def _begin_to_judge(measures: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
     _panels.append(Panel(measures))
-
-
-def _end_with_parent(leash: Connection) -> None:
-    try:
-        leash.recv()
-    except (EOFError, OSError):
-        os._exit(1)
 
 
 def _judge_in_worker(task: Task) -> Judged:

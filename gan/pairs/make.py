@@ -2,15 +2,11 @@
 
 import json
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +20,7 @@ from gan.pairs.recording import Outcome, make_recording
 from gan.pairs.settings import PairSettings, claim
 from gan.pairs.shift import PairError, apply_shifter, load_shifter
 from gan.pairs.split import check_held_out, split_origins
+from gan.pool import processes
 
 __all__ = ["PairError", "PairReport", "PairSettings", "make_pairs"]
 
@@ -112,21 +109,13 @@ def _outcomes(origins: Sequence[str], settings: PairSettings) -> Iterator[Outcom
         for origin in origins:
             yield make_recording(origin, settings)
         return
-    context = get_context("spawn")
-    leash, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(leash,))
     try:
-        futures = [pool.submit(make_recording, origin, settings) for origin in _largest_first(origins, settings.source)]
-        for future in as_completed(futures):
-            yield future.result()
-        pool.shutdown()
+        with processes(workers) as pool:
+            largest = _largest_first(origins, settings.source)
+            for future in as_completed([pool.submit(make_recording, origin, settings) for origin in largest]):
+                yield future.result()
     except BrokenProcessPool as error:
         raise PairError("a process died, perhaps for want of memory; the same command goes on with the rest") from error
-    finally:
-        # After an error or Ctrl-C the processes need not end what they began: it is done again.
-        held.close()
-        pool.shutdown(wait=False, cancel_futures=True)
-        leash.close()
 
 
 def _largest_first(origins: Sequence[str], source: Path) -> list[str]:
@@ -138,16 +127,3 @@ def _largest_first(origins: Sequence[str], source: Path) -> list[str]:
         return 0
 
     return sorted(origins, key=size, reverse=True)
-
-
-def _start_worker(leash: Connection) -> None:
-    """Make a worker end with its parent, even one that is killed; only the parent holds the other end of the leash."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
-
-
-def _end_with_parent(leash: Connection) -> None:
-    try:
-        leash.recv()
-    except (EOFError, OSError):
-        os._exit(1)
