@@ -1,4 +1,4 @@
-"""Damaged recipes and pairs through a stage script: one line and exit code 2, or a whole run.
+"""Damaged recipes, pairs and checkpoints through a stage script: one line and exit code 2, or a whole run.
 
 UNSHIFT_DAMAGE=4 in the environment makes the sweeps four times as long.
 """
@@ -16,6 +16,8 @@ import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from damage import Tally, cases
 
+from gan import checkpoint
+from gan.faults.digests import DIGESTS, seal
 from gan.trainer import run_stage
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -153,3 +155,31 @@ def test_damaged_audio_of_pairs(stage: Stage, pairs: Path) -> None:
         damage.clear(stage.run)
         damage.clear(folder)
     tally.check(len(cases(40)), "refused", "done")
+
+
+def test_damaged_checkpoints(stage: Stage, pairs: Path) -> None:
+    """The newest of two is spoilt, half of the times by somebody who wrote the digests anew: its contents are read."""
+    tally = Tally()
+    recipe, whole = stage.folder / "recipe.yaml", stage.folder / "whole"
+    recipe.write_text(yaml.safe_dump(small(pairs)))
+    words = ("--steps", "3", "--rhythm.validate", "3", "--rhythm.save", "1", "--rhythm.keep", "9")
+    assert stage.take(recipe, *words) == ("done", "")
+    shutil.rmtree(checkpoint.folder_of(stage.run, 3))
+    stage.run.rename(whole)
+    newest, before = checkpoint.folder_of(stage.run, 2), checkpoint.folder_of(stage.run, 1)
+    files = sorted(path.relative_to(whole) for path in checkpoint.folder_of(whole, 2).rglob("*") if path.is_file())
+    for case in cases(60):
+        rng = np.random.default_rng([9, case])
+        shutil.copytree(whole, stage.run, symlinks=True)
+        file = stage.run / files[rng.integers(len(files))]
+        content = damage.BYTES[rng.integers(len(damage.BYTES))](file.read_bytes(), rng)
+        damage.clear(file)
+        kind, sealed = damage.put(file, content, rng), bool(rng.random() < 0.5)
+        if sealed and kind == "file" and file.name != DIGESTS:
+            seal(newest)
+        old = damage.snapshot(before)
+        result, fault = stage.take(recipe, *words)
+        tally.add(f"{case} {kind} {file.name} {sealed}", result, fault)
+        assert damage.snapshot(before) == old
+        damage.clear(stage.run)
+    tally.check(len(cases(60)), "refused", "done", *({"stopped"} & set(tally.became)))
