@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 NAMES = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "chrome")
 BINARY = next((found for name in NAMES if (found := shutil.which(name))), None)
 WITHOUT = f"none of {', '.join(NAMES)} is on this machine (Debian: apt-get install chromium)"
@@ -30,6 +32,7 @@ class Browser:
         self._number = 0
         self._rest = b""
         self.events: list[dict[str, Any]] = []
+        self.downloads: Path  # where it keeps what a page gives, once it is told
         # The browser reads from 3 and writes to 4; ours are kept out of the way of that.
         low = os.pipe() + os.pipe()
         hears, self._tell, self._hear, tells = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20) for end in low)
@@ -153,3 +156,30 @@ class Tab:
                 address = words["request"]["url"]
                 found += [address] if address.split(":")[0] not in ("file", "data", "blob") else []
         return found
+
+
+def fetched(browser: Browser, tab: Tab, selector: str, name: str) -> str:
+    """Press the button that is to give a file, and read it."""
+    words = f"Download as {name.rpartition('.')[2].upper()}"
+    tab.evaluate(
+        f"[...document.querySelectorAll('{selector} button')].find((b) => b.textContent === '{words}').click()"
+    )
+    found = browser.downloads / name
+    until = time.monotonic() + 30
+    while not found.exists():
+        assert time.monotonic() < until, f"{name} never came"
+        time.sleep(0.05)
+    return found.read_text()
+
+
+def heard_in_test(tab: Tab) -> list[tuple[np.ndarray, int]]:
+    """Give the first samples of every sound of the deck that plays, and their rates."""
+    found = tab.evaluate("""sounding.deck.buffers.map((b) => [b.sampleRate,
+        Array.from(b.getChannelData(0).subarray(0, 48000), (x) => Math.round(x * 8388608))])""")
+    return [(np.array(samples) / 2**23, rate) for rate, samples in found]
+
+
+def high_share(sound: np.ndarray, rate: int) -> float:
+    """Give the share of the power that is above 4.5 kHz."""
+    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+    return float(power[np.fft.rfftfreq(len(sound), 1 / rate) > 4500].sum() / power.sum())

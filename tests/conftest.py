@@ -1,6 +1,7 @@
-"""What several tests share: a folder of real pairs, made once."""
+"""What several tests share: a folder of real pairs, made once, a restorer, and speech."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -44,3 +45,23 @@ def voice() -> np.ndarray:
     """A second of speech, [samples], 48 kHz."""
     wave, _ = soundfile.read(CLIPS / "kathleen/speech_en_kathleen_1.flac", dtype="float32", start=24000, frames=48000)
     return wave
+
+
+@pytest.fixture
+def made(pairs: Path, tmp_path: Path) -> Path:
+    """The pairs again, to put faults into."""
+    return Path(shutil.copytree(pairs, tmp_path / "made"))
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """Speech as `gan.audio.read` gives it, [1, samples], 2.5 s at 48 kHz."""
+    from gan.audio import read
+
+    return read(CLIPS / "nathalie/speech_nl_nathalie_0.flac")[0][:, 24_000:144_000]
+
+
+@pytest.fixture(scope="module")
+def noisy(speech: np.ndarray) -> np.ndarray:
+    """The speech with a little white noise."""
+    return (speech + 0.01 * np.random.default_rng(0).standard_normal(speech.shape)).astype(np.float32)

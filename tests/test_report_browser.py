@@ -2,7 +2,6 @@
 
 import csv
 import json
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -51,20 +50,6 @@ def tab(browser: chromium.Browser, file: Path) -> Iterator[chromium.Tab]:
     opened = chromium.Tab(browser, file)
     yield opened
     assert opened.troubles() == [], "no error, and nothing asked of the network"
-
-
-def fetched(browser: chromium.Browser, tab: chromium.Tab, selector: str, name: str) -> str:
-    """Press the button that is to give a file, and read it."""
-    words = f"Download as {name.rpartition('.')[2].upper()}"
-    tab.evaluate(
-        f"[...document.querySelectorAll('{selector} button')].find((b) => b.textContent === '{words}').click()"
-    )
-    found = browser.downloads / name
-    until = time.monotonic() + 30
-    while not found.exists():
-        assert time.monotonic() < until, f"{name} never came"
-        time.sleep(0.05)
-    return found.read_text()
 
 
 def test_a_switch_is_at_the_same_place_to_the_sample(tab: chromium.Tab) -> None:
@@ -177,26 +162,13 @@ def test_an_abx_counts_right_answers_and_says_how_likely_guessing_is(
     assert sentence.startswith(
         f"20 of 24 right; by guessing that many or more come with p = {stats.binom.sf(19, 24, 0.5):.3g}"
     )
-    rows = list(csv.DictReader(fetched(browser, tab, "#abx", "abx.csv").splitlines()))
+    rows = list(csv.DictReader(chromium.fetched(browser, tab, "#abx", "abx.csv").splitlines()))
     assert [row["correct"] for row in rows] == ["true"] * 20 + ["false"] * 4
     assert [row["x"] for row in rows] == ["AB"[secret] for secret in secrets]
     assert {row["listener"] for row in rows} == {'Ann, "A"'}
-    words = json.loads(fetched(browser, tab, "#abx", "abx.json"))
+    words = json.loads(chromium.fetched(browser, tab, "#abx", "abx.json"))
     assert (words["right"], words["trials"], words["test"], words["page"]) == (20, 24, "ABX", "A page")
     assert words["p"] == pytest.approx(stats.binom.sf(19, 24, 0.5))
-
-
-def heard_in_test(tab: chromium.Tab) -> list[tuple[np.ndarray, int]]:
-    """Give the first samples of every sound of the deck that plays, and their rates."""
-    found = tab.evaluate("""sounding.deck.buffers.map((b) => [b.sampleRate,
-        Array.from(b.getChannelData(0).subarray(0, 48000), (x) => Math.round(x * 8388608))])""")
-    return [(np.array(samples) / 2**23, rate) for rate, samples in found]
-
-
-def high_share(sound: np.ndarray, rate: int) -> float:
-    """Give the share of the power that is above 4.5 kHz."""
-    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
-    return float(power[np.fft.rfftfreq(len(sound), 1 / rate) > 4500].sum() / power.sum())
 
 
 def test_a_mushra_has_a_hidden_reference_and_an_anchor(browser: chromium.Browser, tab: chromium.Tab) -> None:
@@ -209,7 +181,7 @@ def test_a_mushra_has_a_hidden_reference_and_an_anchor(browser: chromium.Browser
         known: list[Any] = tab.evaluate("""sounding.deck.buffers.slice(1).map((b) => b === sounding.deck.buffers[0])""")
         assert known.count(True) == 1, "the reference is hidden once"
         assert tab.evaluate("sounding.deck.blind") is True
-        low = [high_share(sound, rate) < 1e-5 for sound, rate in heard_in_test(tab)]
+        low = [chromium.high_share(sound, rate) < 1e-5 for sound, rate in chromium.heard_in_test(tab)]
         assert low.count(True) == 1 and not low[0], "one has nothing above 4.5 kHz: the anchor"
         for sound in range(4):
             assert tab.evaluate(f"{done}.disabled"), "not before all are heard and scored"
@@ -218,12 +190,12 @@ def test_a_mushra_has_a_hidden_reference_and_an_anchor(browser: chromium.Browser
             tab.press("End" if known[sound] else "Home")
         tab.evaluate(f"{done}.click()")
     assert "less than 90 on 0 of 2 clips." in tab.evaluate("document.querySelector('#mushra .result').textContent")
-    rows = list(csv.DictReader(fetched(browser, tab, "#mushra", "mushra.csv").splitlines()))
+    rows = list(csv.DictReader(chromium.fetched(browser, tab, "#mushra", "mushra.csv").splitlines()))
     scores = {(row["clip"], row["sound"]): int(row["score"]) for row in rows}
     assert len(scores) == len(rows) == 8
     assert {sound for _, sound in scores} == {"hidden reference", "low anchor (3.5 kHz)", "shifted", "restored"}
     assert all(score == (100 if sound == "hidden reference" else 0) for (_, sound), score in scores.items())
-    means = json.loads(fetched(browser, tab, "#mushra", "mushra.json"))["means"]
+    means = json.loads(chromium.fetched(browser, tab, "#mushra", "mushra.json"))["means"]
     assert means[0] == {"sound": "hidden reference", "mean": 100}
 
 
@@ -238,7 +210,7 @@ def test_the_anchor_of_a_loud_sound_does_not_clip(browser: chromium.Browser, tmp
     tab.press("0")
     tab.wait("sounding?.deck?.playing === true")
     levels = tab.evaluate("sounding.deck.levels")
-    peaks = [level * np.abs(sound).max() for level, (sound, _) in zip(levels, heard_in_test(tab), strict=True)]
+    peaks = [level * np.abs(sound).max() for level, (sound, _) in zip(levels, chromium.heard_in_test(tab), strict=True)]
     assert len(set(levels)) == 1, "all of them softer alike"
     assert 0.95 < max(peaks) <= 0.9901
     assert max(peaks) > 1.05 * peaks[0], "the anchor's are the highest"
