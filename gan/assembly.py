@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,13 +14,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan.averaging import Average
-from gan.checkpoint import State, load_critics
+from gan.checkpoint import State
 from gan.config import Config, one_line
 from gan.critics import ADVERSARIAL, FEATURE_MATCHING, Critics
-from gan.recipe import Adversary, ConfigError, Initialise, OptimiserFactory, Recipe
+from gan.initialising import MOMENTS, initialise, take_moments
+from gan.recipe import Adversary, ConfigError, OptimiserFactory, Recipe
 from gan.step import Step
 from gan.weighing import check_weights
-from generators import store
 
 
 class Wires:
@@ -136,6 +135,8 @@ def assemble(config: Config, accelerator: Accelerator) -> Assembly:
     average = make_average(generator, recipe.average)
     optimiser = make_optimiser(recipe.optimiser, generator)
     critics = _critics(recipe.adversary, recipe.seed, accelerator) if recipe.adversary else None
+    if critics and recipe.initialise and MOMENTS in recipe.initialise.parts:
+        take_moments(recipe.initialise, critics.optimiser)
     if recipe.compile:
         generator.compile()
     step = Step(
@@ -156,26 +157,6 @@ def assemble(config: Config, accelerator: Accelerator) -> Assembly:
     # From here on what is random (dropout) differs between processes.
     torch.manual_seed(recipe.seed * 65_537 + accelerator.process_index)
     return Assembly(recipe, state, step)
-
-
-def initialise(recipe: Recipe, origin: Initialise) -> None:
-    """Give a new run the weights of an older one.
-
-    Raises:
-        ConfigError: the weights are of another network.
-        ModelError, CheckpointError: they cannot be read.
-    """
-    folder = store.resolve(Path(origin.folder))
-    for part in origin.parts:
-        whole, _, name = part.partition(".")
-        if whole == "generator":
-            store.load_weights(folder, recipe.generator, name)
-        elif part != "critics":
-            raise ConfigError(f"initialise.parts names {part!r}: generator, generator.<a part of it> or critics")
-    if "critics" in origin.parts:
-        if recipe.adversary is None:
-            raise ConfigError("initialise.parts names critics, but the recipe has no adversary: take them out")
-        load_critics(folder.parent, recipe.adversary.panel)
 
 
 def freeze(generator: nn.Module, prefixes: list[str]) -> None:

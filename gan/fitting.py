@@ -16,7 +16,7 @@ def open_crops(data: Data, seed: int, generator: nn.Module) -> PairCrops:
         ManifestError: there are none.
     """
     folder = Path(data.pairs)
-    crops = PairCrops(folder, data.crop, seed, data.semitones, data.gain)
+    crops = PairCrops(folder, data.crop, seed, data.semitones, data.gain, data.narrow)
     rate = getattr(generator, "sample_rate", None)
     if rate != crops.sample_rate:
         raise ConfigError(f"the generator works at {rate} Hz, but {folder} holds pairs at {crops.sample_rate} Hz")

@@ -47,6 +47,7 @@ class Data:
         accumulate: micro-batches a step; each process holds batch / (processes x accumulate) examples at once.
         workers: loader processes beside each training process.
         gain: every example is made louder or softer by up to so many dB, source and target alike.
+        narrow: share of the examples whose source and target lose all above a frequency drawn from 4 kHz on.
         semitones: which shifts to use; null for all.
     """
 
@@ -56,11 +57,12 @@ class Data:
     accumulate: int = 1
     workers: int = 4
     gain: float = 0.0
+    narrow: float = 0.0
     semitones: list[float] | None = None
 
     def __post_init__(self) -> None:
         _at_least(1, self, "data.", "batch", "accumulate")
-        _at_least(0, self, "data.", "workers", "gain")
+        _at_least(0, self, "data.", "workers", "gain", "narrow")
         _at_least(SHORTEST, self, "data.", "crop")
 
 
@@ -106,7 +108,8 @@ class Initialise:
     Attributes:
         folder: a run, a checkpoint or a generator's folder; of a run the best checkpoint, of a checkpoint the average.
         parts: "generator", or some of its parts ("generator.encoder"; the rest starts fresh, and may be of another
-            kind); "critics" (then folder is a run or a checkpoint).
+            kind); "critics", and "critics_optimiser" for what their optimiser remembers (then folder is a run, a
+            checkpoint or a model that has its critics with it).
     """
 
     folder: str

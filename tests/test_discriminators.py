@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 from discriminators.ensemble import Ensemble, normalised
+from discriminators.frames import SpectrogramFrames
 from discriminators.period import Period
 from discriminators.scale import WaveformScale, decimation_filter
 from discriminators.spectrogram import MultiBandSpectrogram, STFTDiscriminator
@@ -19,6 +20,7 @@ TINY: dict[str, Callable[[], nn.Module]] = {
     "bands": lambda: MultiBandSpectrogram(128, channels=2),
     "stft": lambda: STFTDiscriminator(128, channels=2),
     "scale": lambda: WaveformScale(2, channels=4),
+    "frames": lambda: SpectrogramFrames(128, width=4, layers=2),
 }
 each = pytest.mark.parametrize("name", TINY)
 

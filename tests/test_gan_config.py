@@ -10,7 +10,7 @@ from gan.recipe import ConfigError
 from gan.weighing import check_weights, weights_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-STAGES = sorted([*RECIPES.glob("stage*.yaml"), *RECIPES.glob("tiny/*.yaml"), *RECIPES.glob("codec/*.yaml")])
+STAGES = sorted(file for place in (".", "tiny", "codec", "voice48") for file in (RECIPES / place).glob("*.yaml"))
 PENALTIES = {"commitment", "codebook", "kl"}
 TINY = RECIPES / "tiny" / "stage3.yaml"
 
@@ -24,6 +24,7 @@ def test_all_stages_are_here() -> None:
         *(f"codec/{name}.yaml" for name in ("dac44", "requantise", "stage1", "stage3", "vae1", "vae3")),
         *(f"stage{number}.yaml" for number in (1, 2, 3)),
         *(f"tiny/{name}.yaml" for name in ("codec", "codec_maps", "codec_stage3", "stage1", "stage2", "stage3")),
+        *(f"voice48/{name}.yaml" for name in ("stage1", "stage3")),
     ]
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gan.audio import read
+from gan.data.band import LOWEST
 from gan.data.dataset import PairCrops, Share, micro_batches, select
 from gan.data.manifest import ManifestError, PairRecord, write_manifest
 from gan.data.skipped import Skipped
@@ -58,6 +59,25 @@ def test_gain_is_the_same_for_source_and_target(pairs: Path) -> None:
         assert 10 ** (-6 / 20) <= ratios[0] <= 10 ** (6 / 20)
         factors.add(round(ratios[0], 4))
     assert len(factors) == 5
+
+
+def test_a_share_of_examples_loses_its_highest_frequencies_on_both_sides(pairs: Path) -> None:
+    """Its bins above the cut are gone, those under it are as they were, and the other examples are untouched."""
+    plain, narrow = PairCrops(pairs, 0.2, 1), PairCrops(pairs, 0.2, 1, narrow=0.5)
+    narrowed = 0
+    for index in range(40):
+        whole, cut = (torch.cat(crops[index]).double() for crops in (plain, narrow))
+        if torch.equal(whole, cut):
+            continue
+        narrowed += 1
+        before, after = (torch.fft.rfft(side * torch.hann_window(side.shape[-1])).abs() for side in (whole, cut))
+        kept = (after > 0.5 * before).double().mean(0) > 0.5
+        edge = int(kept.nonzero().max())
+        assert edge > 0.9 * LOWEST / plain.sample_rate * whole.shape[-1]
+        low, high = slice(0, int(0.9 * edge)), slice(int(1.1 * edge) + 1, None)
+        assert torch.allclose(before[:, low], after[:, low], atol=1e-3 * float(before.max()))
+        assert (after[:, high].norm(dim=1) <= 0.1 * before[:, high].norm(dim=1) + 1e-4).all()
+    assert 10 < narrowed < 30
 
 
 def shared(batch: int, accumulate: int, processes: int, start: int, stop: int) -> list[int]:

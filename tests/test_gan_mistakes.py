@@ -23,7 +23,7 @@ from gan.recipe import ConfigError
 from gan.trainer import run_stage, train
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-STAGES = sorted([*RECIPES.glob("stage*.yaml"), *RECIPES.glob("tiny/*.yaml"), *RECIPES.glob("codec/*.yaml")])
+STAGES = sorted(file for place in (".", "tiny", "codec", "voice48") for file in (RECIPES / place).glob("*.yaml"))
 SMALL = [
     *("--data.batch", "2", "--data.crop", "0.1", "--generator.init_args.width", "16"),
     *("--generator.init_args.layers", "1", "--rhythm.clips", "2", "--rhythm.clip_seconds", "0.4"),

@@ -1,5 +1,7 @@
 """Splits: nobody in two of them, nobody moved without need, and somebody to validate on."""
 
+import json
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +121,28 @@ def test_split_by_file_gives_every_voice_to_all() -> None:
     assert [list(splits.values()).count(name) for name in ("train", "validation", "test")] == [16, 2, 2]
 
 
+def test_a_draw_is_of_all_shifters_and_shifts_and_each_piece_has_its_own() -> None:
+    named = ("World", "Psola", "Psola", "Psola")
+    settings = replace(PLAIN, semitones=(-3.0, 0.0, 3.0, 5.0), shifters=named, draw=2)
+    drawn = [settings.shifts(origin, number) for origin in ("a/1.wav", "b/2.wav") for number in range(1000)]
+    assert all(len(set(shifts)) == len(shifts) == 2 for shifts in drawn)
+    assert drawn == [settings.shifts(origin, number) for origin in ("a/1.wav", "b/2.wav") for number in range(1000)]
+    counts = Counter(shift for shifts in drawn for shift in shifts)
+    assert set(counts) == {("none", 0.0), *((name, k) for name in named for k in (-3.0, 3.0, 5.0))}
+    assert 2 < counts["Psola", 3.0] / counts["World", 3.0] < 3.5  # two of each piece: somewhat less than thrice
+    assert 0.5 < counts["Psola", 3.0] / counts["Psola", -3.0] < 2
+    assert len(replace(settings, draw=99).shifts("a", 0)) == 7
+    assert [k for _, k in replace(settings, draw=99).shifts("a", 0)][:2] == [0.0, -3.0]
+    assert replace(settings, seed=1).shifts("a/1.wav", 0) != replace(settings, seed=2).shifts("a/1.wav", 0)
+
+
+def test_what_is_remembered_of_a_draw() -> None:
+    drawn = replace(PLAIN, shifters=("Psola", "World", "Psola"), draw=2)
+    assert json.loads(drawn.as_text())["shifters"] == ["Psola", "Psola", "World"]
+    assert json.loads(replace(drawn, draw=None).as_text())["shifters"] == ["Psola", "World"]
+    assert "draw" not in json.loads(PLAIN.as_text())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -134,6 +158,7 @@ def test_split_by_file_gives_every_voice_to_all() -> None:
         {"piece_seconds": 0.0},
         {"piece_seconds": float("inf")},
         {"split_by": "moon"},
+        {"draw": 0},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:

@@ -1,6 +1,6 @@
 """Training examples as a pure function of (seed, index): the order knows nothing of workers, processes or restarts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from gan.audio import AudioError, Reader, Waveform
+from gan.data.band import draw_cut, low_passed
 from gan.data.manifest import ManifestError, PairRecord, read_manifest
 from gan.data.skipped import Skip, Skipped
 from gan.data.worker import heed_parent
@@ -63,6 +64,7 @@ class PairCrops(Dataset[Example]):
         seed: of the order, the places and the gains.
         semitones: which shifts to use; None for all.
         gain: an example is made louder or softer by up to so many dB, all its channels alike.
+        narrow: share of the examples that lose, on both sides alike, all above a drawn frequency; see gan.data.band.
 
     Attributes:
         sample_rate: of the pairs, Hz.
@@ -70,14 +72,20 @@ class PairCrops(Dataset[Example]):
     """
 
     def __init__(
-        self, folder: Path, seconds: float, seed: int, semitones: Sequence[float] | None = None, gain: float = 0.0
+        self,
+        folder: Path,
+        seconds: float,
+        seed: int,
+        semitones: Sequence[float] | None = None,
+        gain: float = 0.0,
+        narrow: float = 0.0,
     ) -> None:
         self.folder = folder
         self.records = select(folder, "train", semitones)
         self.sample_rate, self.channels = self.records[0].sample_rate, self.records[0].channels
         self.crop = round(seconds * self.sample_rate)
         self.seed = seed
-        self.gain = gain
+        self.gain, self.narrow = gain, narrow
         counts = [ceil(record.samples / self.crop) for record in self.records]
         self.places = np.repeat(np.arange(len(self.records)), counts)
         self._order = lru_cache(maxsize=2)(self._draw_order)
@@ -106,7 +114,7 @@ class PairCrops(Dataset[Example]):
         while True:
             record = self.records[number]
             start = int(draw.integers(0, max(1, record.samples - self.crop + 1)))
-            factor = np.float32(10 ** (draw.uniform(-self.gain, self.gain) / 20))
+            change = self._draw_change(draw)
             name = record.source
             try:
                 source = self._read(record, name, start)
@@ -115,12 +123,21 @@ class PairCrops(Dataset[Example]):
             except AudioError as error:
                 skipped.append(Skip(name, str(error).removeprefix(f"{self.folder / name}: ")))
             else:
-                return (torch.from_numpy(source * factor), torch.from_numpy(target * factor)), skipped
+                return (torch.from_numpy(change(source)), torch.from_numpy(change(target))), skipped
             tried.append(number)
             if len(tried) > min(MOST_SKIPPED, len(self.records) // 2):
                 raise ManifestError(f"{self.folder}: {self._hopeless(skipped)}")
             draw = np.random.default_rng([self.seed, 1, index, len(tried)])
             number = int(draw.choice(self.places[~np.isin(self.places, tried)]))
+
+    def _draw_change(self, draw: np.random.Generator) -> Callable[[Waveform], Waveform]:
+        """Draw what is done to both sides of an example."""
+        factor = np.float32(10 ** (draw.uniform(-self.gain, self.gain) / 20))
+        # Nothing is drawn where none is narrowed: examples stay what they were before there was a choice.
+        if self.narrow and draw.random() < self.narrow:
+            cut = draw_cut(draw, self.sample_rate)
+            return lambda side: low_passed(side * factor, self.sample_rate, cut)
+        return lambda side: side * factor
 
     def _number(self, index: int) -> int:
         epoch, place = divmod(index, len(self.places))

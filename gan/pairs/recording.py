@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import file_digest
@@ -31,8 +31,6 @@ HIGHEST = 0.99
 # 16 bits: what nearly every recording has, half the disk and reading time of 24, and 80 dB under speech at a usual
 # level, where the best restorers are some 10 dB away from the target.
 CODING = "PCM_16"
-UNSHIFTED = "none"
-"""What the shifter of a pair with shift 0 is called: there is none."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def _pairs_of(path: Path, origin: str, settings: PairSettings, left_out: list[st
         borders = even_borders(reader.samples, round(settings.piece_seconds * rate))
         for number, piece in enumerate(read_pieces(reader, borders, round(MARGIN * rate))):
             where = f"piece {number} ({piece.start / rate:.1f} s): " if len(borders) > 2 else ""
-            takes, reasons = _shift_piece(piece, rate, settings)
+            takes, reasons = _shift_piece(piece, rate, settings, settings.shifts(origin, number))
             left_out += [where + reason for reason in reasons]
             yield from _write_takes(takes, f"{AUDIO}/{origin}/{number:04d}", origin, piece.start / rate, settings)
 
@@ -167,7 +165,9 @@ class _Take:
     checks: dict[str, float]
 
 
-def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[_Take], list[str]]:
+def _shift_piece(
+    piece: Piece, rate: int, settings: PairSettings, shifts: Sequence[tuple[str, float]]
+) -> tuple[list[_Take], list[str]]:
     """Make every pair of a piece that stands the checks, and give the reasons against the others."""
     wanted = settings.sample_rate
     clean = resample(_channelled(piece.waveform, settings.channels), rate, wanted)
@@ -183,7 +183,7 @@ def _shift_piece(piece: Piece, rate: int, settings: PairSettings) -> tuple[list[
     reasons = []
     # What all or most shifts have in common is made once: the target, and what they start from.
     middle, wide = fitted(clean[:, inside], samples), cache(partial(widen, clean))
-    for name, semitones in _shifts(settings):
+    for name, semitones in shifts:
         try:
             source, target = _apply(clean, semitones, name, settings, wide)
         except ShiftError as error:
@@ -204,12 +204,6 @@ def _channelled(waveform: Waveform, channels: int) -> Waveform:
     if channels == 1:
         return cast(Waveform, waveform.mean(axis=0, keepdims=True))
     return np.repeat(waveform, channels // len(waveform), axis=0)
-
-
-def _shifts(settings: PairSettings) -> list[tuple[str, float]]:
-    shifts = sorted({float(k) for k in settings.semitones})
-    unshifted = [(UNSHIFTED, 0.0)] if 0 in shifts else []
-    return unshifted + [(name, k) for name in sorted(set(settings.shifters)) for k in shifts if k != 0]
 
 
 def _apply(

@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from gan.data.manifest import Direction
 from gan.files import refuse_pipe, write_text
 from gan.pairs.shift import PairError
 
 SETTINGS = "pairs.json"
 MOST_SEMITONES = 48
+UNSHIFTED = "none"
+"""What the shifter of a pair with shift 0 is called: there is none."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class PairSettings:
             codecs of one channel. 2 is for codecs that write two channels down together: left and right stay apart, one
             channel is repeated (a codec of two channels encodes mono files so), and recordings of more are left out, as
             nothing says how theirs are to be mixed.
+        draw: make so many pairs of every piece, each of a shifter and a shift drawn by chance, where all of all would
+            be too much; a shifter that is named twice is drawn twice as often. None for all of all.
 
     Raises:
         PairError: a value that makes no sense.
@@ -57,6 +63,7 @@ class PairSettings:
     workers: int | None = None
     piece_seconds: float = 20.0
     channels: int = 1
+    draw: int | None = None
 
     def __post_init__(self) -> None:
         for wrong, complaint in (
@@ -75,6 +82,7 @@ class PairSettings:
                 f"shares of {self.validation} for validation and {self.test} for the test leave nothing to train on",
             ),
             (self.workers is not None and self.workers < 1, f"{self.workers} workers: one at least is needed"),
+            (self.draw is not None and self.draw < 1, f"{self.draw} drawn pairs of a piece: one at least is needed"),
             (
                 not (math.isfinite(self.piece_seconds) and self.piece_seconds >= 1),
                 f"pieces of {self.piece_seconds} s: 1 s at least is needed",
@@ -87,11 +95,28 @@ class PairSettings:
         """Give what decides about the pairs as JSON: everything but where they go and how many processes work."""
         values = asdict(self) | {"source": str(self.source.resolve())}
         values["semitones"] = sorted({float(k) for k in self.semitones})
-        values["shifters"], values["held_out"] = sorted(set(self.shifters)), sorted(set(self.held_out))
+        values["held_out"] = sorted(set(self.held_out))
+        # How often a shifter is named tells only where pairs are drawn.
+        values["shifters"] = sorted(self.shifters if self.draw else set(self.shifters))
         del values["destination"], values["workers"]
         if self.channels == 1:  # what folders that are older than the setting say by leaving it out
             del values["channels"]
+        if self.draw is None:
+            del values["draw"]
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def shifts(self, origin: str, number: int) -> list[tuple[str, float]]:
+        """Say which shifters shift how far for a piece: its recording, relative to the source folder, and its number.
+
+        The draw depends on the seed and these alone, whichever process makes the piece and when.
+        """
+        names = sorted(self.shifters if self.draw else set(self.shifters))
+        every = [(name if k else UNSHIFTED, k) for name in names for k in sorted({float(k) for k in self.semitones})]
+        if self.draw is not None:
+            draw = np.random.default_rng([self.seed, number, *origin.encode()])
+            every = [every[place] for place in draw.permutation(len(every))]
+        # An unshifted pair is made once, and comes first.
+        return sorted(list(dict.fromkeys(every))[: self.draw], key=lambda shift: (shift[1] != 0, *shift))
 
 
 def claim(settings: PairSettings) -> None:
@@ -122,7 +147,7 @@ def _compare(path: Path, settings: PairSettings) -> None:
         # Left out where it is 1, see PairSettings.as_text.
         refuse_pipe(path)
         texts = path.read_text(encoding="utf-8"), settings.as_text()
-        old, new = ({"channels": 1} | json.loads(text) for text in texts)
+        old, new = ({"channels": 1, "draw": None} | json.loads(text) for text in texts)
         differing = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise PairError(f"{path}: is damaged; name a new folder") from error

@@ -1,0 +1,80 @@
+"""A new run that begins with the critics of an older one, and with what their optimiser remembers."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from runs import run_stage
+from safetensors.torch import load_file
+
+from gan import checkpoint
+from gan.checkpoint import CheckpointError
+from gan.recipe import ConfigError
+
+BEGUN = ("--rhythm.journal", "1", "--rhythm.validate", "2", "--rhythm.save", "2", "--adversary.judge_from", "0")
+MOMENTS = "--initialise.parts=[generator,critics,critics_optimiser]"
+CRITICS = "--initialise.parts=[generator,critics]"
+
+
+@pytest.fixture(scope="module")
+def two_steps(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of stage 3, from nothing."""
+    run = tmp_path_factory.mktemp("two") / "run"
+    return run_stage(3, run, pairs, *BEGUN, "--steps", "2", "--initialise", "null")
+
+
+def moments(run: Path, step: int) -> dict[str, object]:
+    return dict(checkpoint.load_tensors(checkpoint.folder_of(run, step) / "training.pt")["critics_optimiser"])
+
+
+def frozen(run: Path, pairs: Path, origin: Path, parts: str, *more: str) -> Path:
+    """Two more steps in which nothing can move but what an optimiser remembers: the rates are 0."""
+    rates = ("--optimiser.init_args.lr", "0", "--adversary.optimiser.init_args.lr", "0")
+    return run_stage(3, run, pairs, *BEGUN, "--steps", "2", "--initialise.folder", str(origin), parts, *rates, *more)
+
+
+def test_critics_begin_where_they_were_and_their_optimiser_remembers(
+    two_steps: Path, pairs: Path, tmp_path: Path
+) -> None:
+    old = moments(two_steps, 2)
+    runs = {parts: frozen(tmp_path / str(n), pairs, two_steps, parts) for n, parts in enumerate((CRITICS, MOMENTS))}
+    names = "critics/weights.safetensors"
+    before = load_file(checkpoint.folder_of(two_steps, 2) / names)
+    for run in runs.values():
+        after = load_file(checkpoint.folder_of(run, 2) / names)
+        # Weight decay goes with the rate, so that nothing moves at all.
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    steps = {parts: {float(kept["step"]) for kept in moments(run, 2)["state"].values()} for parts, run in runs.items()}  # type: ignore[attr-defined]
+    assert {float(kept["step"]) for kept in old["state"].values()} == {2.0}  # type: ignore[attr-defined]
+    assert steps == {CRITICS: {2.0}, MOMENTS: {4.0}}
+
+
+def test_rates_are_those_of_the_new_recipe(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
+    run = frozen(tmp_path / "run", pairs, two_steps, MOMENTS, "--adversary.optimiser.init_args.weight_decay", "0.5")
+    (group,) = moments(run, 2)["param_groups"]  # type: ignore[misc]
+    assert (group["initial_lr"], group["weight_decay"]) == (0.0, 0.5)
+    assert moments(two_steps, 2)["param_groups"][0]["initial_lr"] > 0  # type: ignore[index]
+
+
+def test_a_model_may_have_its_critics_with_it(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
+    whole = checkpoint.folder_of(two_steps, 2)
+    model = Path(shutil.copytree(whole / "average", tmp_path / "model"))
+    shutil.copytree(whole / "critics", model / "critics")
+    shutil.copy(whole / "training.pt", model)
+    run = frozen(tmp_path / "run", pairs, model, MOMENTS)
+    assert {float(kept["step"]) for kept in moments(run, 2)["state"].values()} == {4.0}  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_taken_is_told_in_one_line(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
+    origin = Path(shutil.copytree(two_steps, tmp_path / "origin", symlinks=True))
+    training = checkpoint.folder_of(origin, 2) / "training.pt"
+    values = checkpoint.load_tensors(training)
+    torch.save(values | {"critics_optimiser": values["optimiser"]}, training)
+    for words in ("it is of other critics", "missing or damaged"):
+        with pytest.raises(CheckpointError, match=words) as caught:
+            frozen(tmp_path / "run", pairs, origin, MOMENTS)
+        assert "\n" not in str(caught.value)
+        training.write_bytes(b"")
+    with pytest.raises(ConfigError, match="names critics, but the recipe has no adversary"):
+        run_stage(1, tmp_path / "one", pairs, "--initialise.folder", str(two_steps), CRITICS, "--steps", "1")
