@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from gan.data.dataset import PairCrops, Share
+from gan.data.dataset import PairCrops
+from gan.data.loading import Share
 from gan.recipe import ConfigError, Data
 
 
@@ -16,7 +17,7 @@ def open_crops(data: Data, seed: int, generator: nn.Module) -> PairCrops:
         ManifestError: there are none.
     """
     folder = Path(data.pairs)
-    crops = PairCrops(folder, data.crop, seed, data.semitones, data.gain, data.narrow)
+    crops = PairCrops(folder, data.crop, seed, data.semitones, data.gain, data.narrow, data.unshifted)
     rate = getattr(generator, "sample_rate", None)
     if rate != crops.sample_rate:
         raise ConfigError(f"the generator works at {rate} Hz, but {folder} holds pairs at {crops.sample_rate} Hz")

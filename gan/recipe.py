@@ -48,6 +48,7 @@ class Data:
         workers: loader processes beside each training process.
         gain: every example is made louder or softer by up to so many dB, source and target alike.
         narrow: share of the examples whose source and target lose all above a frequency drawn from 4 kHz on.
+        unshifted: share of the examples that are of unshifted pairs, below 1; null for as many as were made.
         semitones: which shifts to use; null for all.
     """
 
@@ -58,11 +59,16 @@ class Data:
     workers: int = 4
     gain: float = 0.0
     narrow: float = 0.0
+    unshifted: float | None = None
     semitones: list[float] | None = None
 
     def __post_init__(self) -> None:
         _at_least(1, self, "data.", "batch", "accumulate")
-        _at_least(0, self, "data.", "workers", "gain", "narrow")
+        _at_least(0, self, "data.", "workers", "gain")
+        for name in ("narrow", "unshifted"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise ConfigError(f"data.{name} must be a share from 0 to below 1, not {share}")
         _at_least(SHORTEST, self, "data.", "crop")
 
 

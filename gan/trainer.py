@@ -11,7 +11,7 @@ from tqdm import tqdm
 from gan import checkpoint
 from gan.assembly import Assembly, assemble, meet
 from gan.config import Config, load_for_command
-from gan.data.dataset import micro_batches
+from gan.data.loading import micro_batches
 from gan.data.skipped import Skipped
 from gan.doctor.verdicts import Doctor, tell
 from gan.evaluation import Clip, Validation, waveforms

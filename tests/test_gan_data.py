@@ -18,7 +18,8 @@ from torch import Tensor
 
 from gan.audio import read
 from gan.data.band import LOWEST
-from gan.data.dataset import PairCrops, Share, micro_batches, select
+from gan.data.dataset import PairCrops, select
+from gan.data.loading import Share, micro_batches
 from gan.data.manifest import ManifestError, PairRecord, write_manifest
 from gan.data.skipped import Skipped
 
@@ -59,6 +60,17 @@ def test_gain_is_the_same_for_source_and_target(pairs: Path) -> None:
         assert 10 ** (-6 / 20) <= ratios[0] <= 10 ** (6 / 20)
         factors.add(round(ratios[0], 4))
     assert len(factors) == 5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_unshifted_examples_are_the_share_that_is_asked_for(pairs: Path, share: float) -> None:
+    plain, mixed = PairCrops(pairs, 0.2, 1), PairCrops(pairs, 0.2, 1, unshifted=share)
+    none = np.array([record.semitones == 0 for record in plain.records])
+    assert none[plain.places].mean() == pytest.approx(1 / 3, abs=0.01)
+    assert none[mixed.places].mean() == pytest.approx(share, abs=0.01)
+    counts = [np.bincount(crops.places, minlength=len(none))[~none] for crops in (plain, mixed)]
+    assert np.array_equal(*counts), "every shifted second is as likely as before"
+    assert PairCrops(pairs, 0.2, 1, semitones=[0], unshifted=share).places.size, "where there is nothing else it stays"
 
 
 def test_a_share_of_examples_loses_its_highest_frequencies_on_both_sides(pairs: Path) -> None:

@@ -75,7 +75,8 @@ STUCK = """
 import sys
 import time
 from pathlib import Path
-from gan.data.dataset import PairCrops, Share, micro_batches
+from gan.data.dataset import PairCrops
+from gan.data.loading import Share, micro_batches
 from gan.faults.stopping import held_back
 
 class Stuck(PairCrops):

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from gan import checkpoint
 from gan.critics import NonFiniteError
-from gan.data.dataset import PairCrops, Share, select
+from gan.data.dataset import PairCrops, select
+from gan.data.loading import Share
 from gan.faults.record import read_record, record
 from gan.faults.replay import main as replay
 from gan.faults.stopping import StoppedError

@@ -34,6 +34,7 @@ def low_passed(waveform: Waveform, sample_rate: int, cut: float) -> Waveform:
     return np.fft.irfft(spectrum, samples + 1024)[:, :samples].astype(np.float32)
 
 
-def _gain(frequencies: NDArray[np.float64], cut: float) -> NDArray[np.float64]:
-    over = np.clip((frequencies - cut * (1 - WIDTH)) / (cut * WIDTH), 0, 1)
-    return 0.5 + 0.5 * np.cos(np.pi * over)
+def _gain(frequencies: NDArray[np.floating], cut: float) -> NDArray[np.floating]:
+    over: NDArray[np.floating] = np.clip((frequencies - cut * (1 - WIDTH)) / (cut * WIDTH), 0, 1)
+    gain: NDArray[np.floating] = 0.5 + 0.5 * np.cos(np.pi * over)
+    return gain

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gan.checkpoint import State, whole_checkpoints
 from gan.critics import NonFiniteError
-from gan.data.dataset import Share
+from gan.data.loading import Share
 from gan.faults.agreement import first_alone
 from gan.faults.contents import check_count, check_numbers
 from gan.faults.record import FAULTS, record

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from gan.checkpoint import State, write
-from gan.data.dataset import Share
+from gan.data.loading import Share
 from gan.faults.agreement import first_alone
 from gan.faults.contents import check_count
 from gan.files import PARTIAL, write_text

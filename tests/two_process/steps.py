@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from gan.assembly import assemble, meet
 from gan.config import load
-from gan.data.dataset import PairCrops, Share, micro_batches
+from gan.data.dataset import PairCrops
+from gan.data.loading import Share, micro_batches
 from generators.contract import Pair
 
 
