@@ -7,15 +7,19 @@ from torch import Tensor, nn
 
 from discriminators.contract import Opinion
 from discriminators.convolution import fold, lengthen, listen, normed
+from features.spectrum import contrast
 
 
 class SpectrogramFrames(nn.Module):
-    """Convolutions over time alone on a compressed magnitude spectrogram, |X|^0.3.
+    """Convolutions over time alone on a magnitude spectrogram, every bin held against its neighbourhood.
 
     Where a convolution over time and frequency moves few weights over many places, this one has weights of its own for
-    every bin, as the frame-rate generators have: of one window of 1024 samples a fifth of the time of DAC's (Kumar et
-    al., 2023) multi-band judge at 8 channels, with 40 times its parameters. It hears no phase but what overlapping
+    every bin, as the frame-rate generators have: of one window of 1024 samples a third of the time of DAC's (Kumar et
+    al., 2023) multi-band judge at 8 channels, with 14 times its parameters. It hears no phase but what overlapping
     frames tell of it.
+
+    It hears the contrast (features.spectrum.contrast) of |X|^0.3: with that it tells mended from clean after some
+    forty steps, what the same layers on plain magnitudes or spectra do not in 150 (benchmarks/README.md).
 
     Args:
         window: of the STFT, in samples, a multiple of 4; the hop is a quarter of it.
@@ -46,14 +50,14 @@ class SpectrogramFrames(nn.Module):
 
         What is shorter than the window is filled up with zeros.
         """
-        features = listen(self.layers, self._magnitudes(fold(waveform)), slope=0.1)
+        features = listen(self.layers, self._contrasts(fold(waveform)), slope=0.1)
         return Opinion(self.last(features[-1]), features)
 
-    def _magnitudes(self, waveform: Tensor) -> Tensor:
+    def _contrasts(self, waveform: Tensor) -> Tensor:
         """[n, 1, samples] to [n, bins, frames], in single precision at least: small powers need it."""
         window = self.window_function
         signal = lengthen(waveform, window.numel())[:, 0]
         signal = signal if signal.dtype == torch.float64 else signal.float()
         hop = window.numel() // 4
         spectrum = torch.stft(signal, window.numel(), hop, window=window.to(signal), return_complex=True)
-        return (spectrum.real.square() + spectrum.imag.square() + 1e-8).pow(0.15)
+        return contrast((spectrum.real.square() + spectrum.imag.square() + 1e-8).pow(0.15))

@@ -40,6 +40,27 @@ def stft_magnitude(waveform: Tensor, fft: int, hop: int, window: int | Tensor, f
     return (spectrum.real.square() + spectrum.imag.square()).clamp(min=floor**2).sqrt()
 
 
+NEIGHBOURS = 9
+"""Bins and frames that `contrast` holds a bin against."""
+CONTRAST_FLOOR = 0.05
+
+
+def contrast(magnitude: Tensor) -> Tensor:
+    """Hold every bin of a compressed spectrogram against its neighbourhood: what is left is the fine structure.
+
+    Levels and timbres are most of a spectrogram's power, and a pitch shifter hardly changes them; what it leaves are
+    smeared onsets and partials that flutter, within a few bins and frames.
+
+    Args:
+        magnitude: [batch, bins, frames], of |X|^0.3 or thereabouts; 0.05 is faint.
+
+    Returns:
+        Same shape: (magnitude - mean) / (mean + 0.05), the mean being that of 9 bins and 9 frames around.
+    """
+    mean = F.avg_pool2d(magnitude[:, None], NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)[:, 0]
+    return (magnitude - mean) / (mean + CONTRAST_FLOOR)
+
+
 class STFTMagnitude(nn.Module):
     """The magnitude of the short-time Fourier transform, with its Hann window kept; see `stft_magnitude`.
 

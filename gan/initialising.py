@@ -44,7 +44,8 @@ def take_moments(origin: Initialise, optimiser: Optimizer) -> None:
     Raises:
         CheckpointError: there is nothing to remember, or it is of other critics.
     """
-    file = _judges(store.resolve(Path(origin.folder))) / "training.pt"
+    folder = _judges(store.resolve(Path(origin.folder)))
+    file = folder / CRITICS / "training.pt" if (folder / CRITICS / "training.pt").exists() else folder / "training.pt"
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
     try:
         load_optimiser(optimiser, load_tensors(file)[MOMENTS])

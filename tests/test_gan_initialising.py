@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from gan import checkpoint
 from gan.checkpoint import CheckpointError
 from gan.recipe import ConfigError
+from recipes.voice48.pack import main as pack
 
 BEGUN = ("--rhythm.journal", "1", "--rhythm.validate", "2", "--rhythm.save", "2", "--adversary.judge_from", "0")
 MOMENTS = "--initialise.parts=[generator,critics,critics_optimiser]"
@@ -60,8 +61,8 @@ def test_rates_are_those_of_the_new_recipe(two_steps: Path, pairs: Path, tmp_pat
 def test_a_model_may_have_its_critics_with_it(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
     whole = checkpoint.folder_of(two_steps, 2)
     model = Path(shutil.copytree(whole / "average", tmp_path / "model"))
-    shutil.copytree(whole / "critics", model / "critics")
-    shutil.copy(whole / "training.pt", model)
+    pack([str(two_steps), str(model)])
+    assert load_file(model / "critics/weights.safetensors")["members.period3.last.bias"].dtype == torch.float16
     run = frozen(tmp_path / "run", pairs, model, MOMENTS)
     assert {float(kept["step"]) for kept in moments(run, 2)["state"].values()} == {4.0}  # type: ignore[attr-defined]
 

@@ -1,0 +1,50 @@
+"""Keep the critics of the shipped restorer's last stage, and what their optimiser remembers, for a stage 3 of one's own.
+
+    python recipes/voice48/pack.py runs/voice48_3 generators/voice48
+
+writes generators/voice48/critics; recipes/voice48/finetune.yaml begins there. The losses to compare with are in
+training/journal.jsonl beside it.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gan.checkpoint import load_tensors
+from gan.initialising import CRITICS, MOMENTS
+from generators import store
+
+
+def smaller(value: Any) -> Any:
+    """Halve the moments: a square of 1e-12 is nothing to float16, and bfloat16 has float32's range."""
+    if isinstance(value, Tensor):
+        return value.bfloat16() if value.ndim else value
+    return {key: smaller(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write FOLDER/critics of the checkpoint that the generator was taken from."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("run", type=Path, help="a run of stage 3")
+    parser.add_argument("folder", type=Path, help="the shipped model")
+    parsed = parser.parse_args(arguments)
+    checkpoint = store.resolve(parsed.run).parent
+    pack = parsed.folder / CRITICS
+    partial = pack.with_name(CRITICS + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    state = load_file(checkpoint / CRITICS / store.WEIGHTS)
+    save_file({name: tensor.half() for name, tensor in state.items()}, partial / store.WEIGHTS)
+    moments = load_tensors(checkpoint / "training.pt")[MOMENTS]
+    torch.save({MOMENTS: moments | {"state": smaller(moments["state"])}}, partial / "training.pt")
+    store.put_in_place(partial, pack)
+
+
+if __name__ == "__main__":
+    main()

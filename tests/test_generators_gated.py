@@ -1,0 +1,73 @@
+"""The restorer behind a gate: shut it is the identity, open it is the restorer, and it can learn which to be."""
+
+import torch
+from torch import Tensor
+
+from features.spectrum import contrast
+from generators.gated import HOLD, GatedRestorer
+from generators.spectral import SpectralRestorer
+
+SIZES = {"fft": 64, "hop": 16, "width": 8, "layers": 2}
+
+
+def gated(bias: float) -> GatedRestorer:
+    """A gate that is open or shut whatever it hears, before layers that do change something."""
+    torch.manual_seed(0)
+    network = GatedRestorer(listeners=4, **SIZES).eval()
+    torch.nn.init.normal_(network.leave.weight, std=0.1)
+    torch.nn.init.constant_(network.gate[-1].bias, bias)  # type: ignore[arg-type]
+    return network
+
+
+@torch.no_grad()
+def test_shut_it_is_the_identity_and_open_the_restorer_of_the_same_weights() -> None:
+    waveform = 0.1 * torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(1))
+    plain = SpectralRestorer(**SIZES).eval()
+    plain.load_state_dict({n: x for n, x in gated(0.0).state_dict().items() if not n.startswith("gate.")})
+    mended = plain.restore(waveform)
+    assert float((mended - waveform).abs().max()) > 1e-2
+    assert torch.allclose(gated(-100.0).restore(waveform), waveform, atol=1e-6)
+    assert torch.allclose(gated(100.0).restore(waveform), mended, atol=1e-6)
+
+
+def test_the_gate_opens_by_the_mean_of_what_is_heard_around() -> None:
+    network = gated(0.0)
+    torch.nn.init.normal_(network.gate[-1].weight)  # type: ignore[arg-type]
+    magnitude = torch.rand(1, network.bins, 300, generator=torch.Generator().manual_seed(2))
+    said = network.gate(contrast(magnitude))[0, 0].detach()
+    opening = network.opening(magnitude)[0, 0].detach()
+    for frame in (0, 10, 150, 299):
+        around = said[max(0, frame - HOLD // 2) : frame + HOLD // 2 + 1]
+        assert torch.isclose(opening[frame], torch.sigmoid(around.mean()), atol=1e-5)
+
+
+def test_the_gate_learns_to_tell_flutter_from_steady_noise_at_any_level() -> None:
+    torch.manual_seed(3)
+    network = GatedRestorer(listeners=8, **SIZES)
+    optimiser = torch.optim.Adam(network.gate.parameters(), lr=1e-2)
+
+    def heard(flutter: bool, level: float) -> Tensor:
+        waveform = level * torch.randn(8, 4096)
+        if flutter:
+            waveform = waveform * (1 + torch.sin(torch.arange(4096) * 0.05)) / 2
+        spectrum = torch.stft(waveform, 64, 16, window=torch.hann_window(64), return_complex=True)
+        return network.opening(spectrum.abs() ** 0.3)
+
+    for _ in range(60):
+        loss = heard(True, 0.1).sub(1).square().mean() + heard(False, 0.1).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    for level in (0.03, 0.3):
+        with torch.no_grad():
+            assert float(heard(True, level).min()) > float(heard(False, level).max())
+
+
+def test_contrast_forgets_what_changes_slowly() -> None:
+    """A level of its own for every bin and every frame leaves a fluctuation as it was."""
+    draw = torch.Generator().manual_seed(4)
+    fine = 1 + 0.1 * torch.randn(1, 40, 50, generator=draw)
+    slope = torch.linspace(1, 1.5, 40)[:, None] * torch.linspace(2, 2.5, 50)
+    plain, coloured = contrast(10 * fine), contrast(10 * fine * slope)
+    assert float((plain - coloured).abs().mean()) < 0.1 * float(plain.abs().mean())
+    assert float(contrast(torch.full((1, 20, 20), 3.0)).abs().max()) < 1e-6
