@@ -211,6 +211,18 @@ def test_a_mistake_is_one_line(
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_recordings_in_place_of_pairs_are_left_alone(
+    model: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(model, clips, tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"`unshift pairs {clips} PAIRS`" in told, "into a folder of their own, not among the recordings"
+    (tmp_path / "empty").mkdir()
+    assert evaluate(model, tmp_path / "empty", tmp_path / "out") == 2
+    assert "`unshift pairs SRC" in capsys.readouterr().err
+
+
 def test_results_that_are_there_are_kept(
     model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from made_up_results import RECORDINGS, by_file, moved, noise, save, some_rows
 
+from gan.audio import read, write
 from gan.cli import main
 from gan.evaluating.compare import check_same_input, compare, material_of, system_of
 from gan.evaluating.results import UNREPAIRED, Results, ResultsError, Row, read_results, write_results
+from gan.pairs.make import PairSettings, make_pairs
+
+CLIPS = Path(__file__).parents[1] / "demo/clips"
 
 
 @pytest.fixture
@@ -145,6 +149,73 @@ def test_mistakes_are_one_line_and_2(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert complaint in told
+
+
+def test_an_undone_shift_is_not_compared_with_one_that_stays(
+    rows: list[Row], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one_way = [replace(row, direction="one_way") for row in rows]
+    undone, stays = (str(save(tmp_path / way, one_way, one_way=way)) for way in ("undo", "repair"))
+    assert main(["compare", undone, stays]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "--one-way undo" in told.err and "--one-way repair" in told.err
+    assert main(["compare", stays, stays]) == 0
+    # Shifts there and back are the same task, whatever was asked of one-way shifts.
+    both = [str(save(tmp_path / f"back_{way}", rows, one_way=way)) for way in ("undo", "repair")]
+    assert main(["compare", *both]) == 0
+
+
+def test_a_model_evaluated_on_the_way_undoes_shifts(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voice, rate = read(CLIPS / "sms_male" / "speech_male_sms.flac")
+    (tmp_path / "clips/sms_male").mkdir(parents=True)
+    write(tmp_path / "clips/sms_male/0.flac", voice[:, :rate], rate)
+    ways = {"semitones": (5.0,), "direction": "one_way", "held_out": ("sms_male",), "workers": 1}
+    pairs = tmp_path / "pairs"
+    make_pairs(PairSettings(tmp_path / "clips", pairs, **ways), progress=False)
+    words = ["--measures", "f0_median", "--device", "cpu"]
+    out = str(tmp_path / "out")
+    assert main(["evaluate", str(model), str(pairs), "--out", out, "--one-way", "repair", *words]) == 0
+    assert main(["compare", str(model), out, "--pairs", str(pairs), *words]) == 2
+    assert "two tasks" in capsys.readouterr().err
+
+
+def test_too_few_recordings_are_no_acquittal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [some_rows("model", noise, recordings=4, corpora=(name,)) for name in ("song", "speech")]
+    a, b = save(tmp_path / "a", *(moved(rows, 9) for rows in few)), save(tmp_path / "b", *few)
+    assert main(["compare", str(a), str(b)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "not significantly worse" not in last
+    assert last == (
+        "no verdict is possible in song (4 recordings), speech (4 recordings): with 2 tests 7 recordings are needed"
+    )
+    assert main(["compare", str(a), str(b), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["too_few_recordings"], found["recordings_needed"]) == ({"song": 4, "speech": 4}, 7)
+
+
+@pytest.mark.parametrize(
+    ("amount", "last"),
+    [
+        (1, "worse: mel (choir), mel (speech)"),
+        (
+            0,
+            "the first is not significantly worse in speech; "
+            "no verdict is possible in choir (6 recordings): with 2 tests 7 recordings are needed",
+        ),
+    ],
+    ids=["beside a verdict", "alone"],
+)
+def test_a_verdict_is_of_the_materials_that_can_have_one(
+    amount: float, last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six recordings are enough beside a material that has a verdict already, and not beside one without."""
+    six, many = some_rows("model", noise, recordings=6, corpora=("choir",)), some_rows("model", noise)
+    a, b = save(tmp_path / "a", moved(six, amount), moved(many, amount)), save(tmp_path / "b", six, many)
+    assert main(["compare", str(a), str(b)]) == amount
+    assert capsys.readouterr().out.splitlines()[-1] == last
 
 
 def test_a_system_is_held_against_the_unrepaired_input_too(rows: list[Row], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from matplotlib import image
 
 from gan.cli import main
 from gan.evaluating.grid import grid, harm, left_out, measures_of
+from gan.evaluating.grid_picture import grid_figure
 from gan.evaluating.results import UNREPAIRED, Results, ResultsError, Row, write_results
 
 SHIFTERS = {"Signalsmith": 0.1, "World": 0.2, "Psola": 0.3}
@@ -88,6 +89,33 @@ def test_the_command_prints_tables_and_draws(tmp_path: Path, capsys: pytest.Capt
     assert len(np.unique(drawn.reshape(-1, drawn.shape[2]), axis=0)) > 20
     assert main(["grid", folder, "--measures", "mel", "f0_median", "--picture", str(tmp_path / "two.png")]) == 0
     assert image.imread(tmp_path / "two.png").shape[0] == 2 * drawn.shape[0], "a row of panels a measure"
+
+
+@pytest.mark.parametrize("measure", ["mel", "pesq"], ids=["lower", "higher is better"])
+def test_the_picture_shows_a_small_change_of_a_large_figure(measure: str) -> None:
+    """A hundredth of the figure and less: curves of quality lie on each other, their difference does not."""
+    rows = [replace(row, values={measure: 100 + row.values["mel"]}) for row in results().rows]
+    cells = grid(Results({}, rows), "model", measure)
+    figure = grid_figure(cells, harm(Results({}, rows), "model", [measure]), "model")
+    panels = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+    assert panels.keys() == CORPORA.keys()
+    for material, axis in panels.items():
+        its = [cell for cell in cells if cell.material == material]
+        assert len(axis.containers) == len(its) == len(SHIFTERS) * (len(SEMITONES) - 1)
+        places = []
+        for cell, (mark, caps, (bar,)) in zip(its, axis.containers, strict=True):
+            ((at, change),) = mark.get_xydata()
+            assert axis.get_xticklabels()[round(at)].get_text() == f"{cell.semitones:+g}"
+            assert change == pytest.approx(cell.difference.change)
+            ((_, low), (_, high)) = bar.get_segments()[0]
+            assert (low, high) == pytest.approx((cell.difference.low, cell.difference.high))
+            assert len(caps) == 2
+            places.append(at)
+        assert len(set(places)) == len(places), "no mark hides another"
+        bottom, top = axis.get_ylim()
+        assert bottom <= 0 <= top
+        assert top - bottom < 3 * max(abs(cell.difference.low) for cell in its)
+        assert f"({'below' if measure == 'mel' else 'above'} 0 is better)" in axis.get_ylabel()
 
 
 def test_names_are_no_formulas(tmp_path: Path) -> None:

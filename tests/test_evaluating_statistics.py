@@ -9,7 +9,7 @@ import pytest
 from made_up_results import by_file, moved, noise, some_rows
 from scipy import stats
 
-from gan.evaluating.compare import compare
+from gan.evaluating.compare import Comparison, compare
 from gan.evaluating.results import Results
 from gan.evaluating.statistics import FEWEST, difference, holm, interval, least_p_value, signed_rank
 from gan.evaluating.summary import summarise
@@ -78,9 +78,10 @@ def test_thousands_of_recordings_are_drawn_in_little_memory() -> None:
 def test_so_few_recordings_that_nothing_could_be_found_are_told_of(tmp_path: Path) -> None:
     for recordings in range(2, 9):
         rows = some_rows("model", noise, recordings=recordings)
-        cells, _, remarks = compare(by_file(moved(rows, 1)), by_file(rows))
-        found = cells[0].verdict == "worse"
-        assert found == (recordings >= 6) == (not remarks)
+        cells, chosen, remarks = compare(by_file(moved(rows, 1)), by_file(rows))
+        found = Comparison("a", "b", chosen, cells, remarks)
+        assert bool(found.worse()) == (recordings >= 6) == (not found.too_few())
+        assert found.needed() == 6
     assert least_p_value(6) == pytest.approx(float(stats.wilcoxon(np.arange(1, 7)).pvalue))
 
 

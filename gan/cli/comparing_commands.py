@@ -85,7 +85,7 @@ def _evaluated(path: Path, parsed: argparse.Namespace) -> Results:
         say(f"{file}: {problem}")
     if not found.rows:
         raise ResultsError(f"{parsed.pairs}: no file could be evaluated")
-    return Results({"system": plan.system}, found.rows)
+    return Results({"system": plan.system, "one_way": plan.one_way}, found.rows)
 
 
 def grid(parsed: argparse.Namespace) -> int:

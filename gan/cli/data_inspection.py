@@ -21,13 +21,20 @@ MOST_TOLD = 200
 
 
 def holds_data(folder: Path) -> bool:
-    """Say whether a folder is one of recordings or pairs; one that holds a model is not."""
+    """Say whether a folder is one of recordings or pairs; one that holds a model is not.
+
+    Raises:
+        ModelError: a folder holds neither.
+    """
     if not folder.is_dir():
         return False
     try:
         store.resolve(folder)
-    except ModelError:
-        return (folder / MANIFEST).is_file() or bool(find_audio(folder))
+    except ModelError as error:
+        if (folder / MANIFEST).is_file() or find_audio(folder):
+            return True
+        wanted = "name a folder of recordings or pairs, or a run, a checkpoint or a generator's folder"
+        raise ModelError(f"{folder} holds no audio and no model: {wanted}") from error
     return False
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from gan.evaluating.measures import CATALOGUE
 from gan.evaluating.results import UNREPAIRED, Results, ResultsError, Row
-from gan.evaluating.statistics import LEVEL, Difference, difference, holm, least_p_value, signed_rank
+from gan.evaluating.statistics import FEWEST, LEVEL, Difference, difference, holm, least_p_value, signed_rank
 
 FIRST_CHOICE = "mel"
 TEST = "Wilcoxon's signed rank test on the recordings' mean differences, two-sided"
@@ -65,9 +65,38 @@ class Comparison:
 
     def as_values(self) -> dict[str, Any]:
         """Give it as JSON has it, with what was tested and how."""
-        tests = sum(cell.corrected is not None for cell in self.cells)
-        how = {"test": TEST, "correction": "Holm", "tests": tests, "level": LEVEL}
-        return {**asdict(self), **how, "worse": [f"{cell.material}/{cell.measure}" for cell in self.worse()]}
+        how = {"test": TEST, "correction": "Holm", "tests": self.tests(), "level": LEVEL}
+        few = {"too_few_recordings": self.too_few(), "recordings_needed": self.needed()}
+        worse = [f"{cell.material}/{cell.measure}" for cell in self.worse()]
+        return {**asdict(self), **how, **few, "worse": worse}
+
+    def tests(self) -> int:
+        """Count the chosen cells."""
+        return sum(cell.corrected is not None for cell in self.cells)
+
+    def materials(self) -> dict[str, int]:
+        """Give the materials with chosen cells, and of how many recordings each is."""
+        most: dict[str, int] = {}
+        for cell in self.cells:
+            if cell.corrected is not None:
+                most[cell.material] = max(most.get(cell.material, 0), cell.difference.recordings)
+        return most
+
+    def too_few(self) -> dict[str, int]:
+        """Give the materials of which no verdict was possible, however large the difference, and their recordings."""
+        cells = [cell for cell in self.cells if cell.corrected is not None]
+        few = {}
+        for material, count in self.materials().items():
+            # The best that could have been found here, beside what was found elsewhere.
+            best = [least_p_value(c.difference.recordings) if c.material == material else c.p_value for c in cells]
+            here = [p for cell, p in zip(cells, holm(best), strict=True) if cell.material == material]
+            if min(here) >= LEVEL:
+                few[material] = count
+        return few
+
+    def needed(self) -> int:
+        """Give how many recordings of a material are enough for a verdict by itself, with so many tests."""
+        return next(count for count in range(FEWEST, 99) if least_p_value(count) * self.tests() < LEVEL)
 
 
 def material_of(row: Row) -> str:
@@ -150,7 +179,7 @@ def compare(
                 of = sum(name in row.values for row in theirs)
                 cells.append(Cell(material, name, found, of, signed_rank(changes, recordings)))
     cells = _judged(cells, chosen)
-    return cells, chosen, [*missing, *_left_out(first, second, files), *_hopeless(cells)]
+    return cells, chosen, [*missing, *_left_out(first, second, files)]
 
 
 def _chosen(there: Sequence[str], measures: Collection[str] | None) -> tuple[str, ...]:
@@ -200,28 +229,18 @@ def _left_out(first: Mapping[str, Row], second: Mapping[str, Row], files: Collec
     return [f"the second lacks {lacking} of {len(first)} files that the first has"] if lacking else []
 
 
-def _hopeless(cells: Collection[Cell]) -> list[str]:
-    """Say where no difference, however large, could have been found by itself."""
-    tests = sum(cell.corrected is not None for cell in cells)
-    most = {cell.material: 0 for cell in cells if cell.corrected is not None}
-    for cell in cells:
-        if cell.corrected is not None:
-            most[cell.material] = max(most[cell.material], cell.difference.recordings)
-    # The smallest of so many p-values is what Holm multiplies by all of them.
-    few = sorted(material for material, count in most.items() if least_p_value(count) * tests >= LEVEL)
-    if not few:
-        return []
-    needed = next(count for count in range(1, 99) if least_p_value(count) * tests < LEVEL)
-    count = f"{tests} test{'s' * (tests != 1)}"
-    return [f"too few recordings of {', '.join(few)} for a verdict: with {count} {needed} are needed"]
-
-
 def check_same_input(first: Results, second: Results) -> None:
-    """See that two evaluations had the same input: the unrepaired files measure the same in both.
+    """See that two evaluations had the same task and input: the unrepaired files measure the same in both.
 
     Raises:
-        ResultsError: they do not: other audio under the same names, or other settings.
+        ResultsError: they do not: other audio under the same names, or other settings; or one-way shifts were to be
+            undone in one and to stay in the other.
     """
+    ways = [results.facts.get("one_way") for results in (first, second)]
+    one_way = all(any(r.direction == "one_way" and r.semitones != 0 for r in part.rows) for part in (first, second))
+    if one_way and None not in ways and ways[0] != ways[1]:
+        was = f"one has one-way shifts evaluated with --one-way {ways[0]}, the other with --one-way {ways[1]}"
+        raise ResultsError(f"{was}: these are two tasks, of which figures cannot be compared; evaluate both alike")
     ours, theirs = first.of(UNREPAIRED), second.of(UNREPAIRED)
     for file in sorted(ours.keys() & theirs.keys()):
         for name in sorted(ours[file].values.keys() & theirs[file].values.keys()):

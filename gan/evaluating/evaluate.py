@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from gan.audio import AudioError, Waveform, read, resample
+from gan.audio import AudioError, Waveform, find_audio, read, resample
 from gan.data.dataset import select
-from gan.data.manifest import ManifestError, PairRecord
+from gan.data.manifest import MANIFEST, ManifestError, PairRecord
 from gan.evaluating.judging import Judged, Task, corpus_of, judge_all
 from gan.evaluating.measures import MeasureError, choose
+from gan.evaluating.notes import Notes
+from gan.evaluating.progress import Progress
 from gan.evaluating.results import UNREPAIRED, Row
 from gan.pairs.shift import apply_shifter, fitted, load_shifter
 from generators.contract import Mender
@@ -41,6 +42,9 @@ class Plan:
             which should be the shifted one, and its formants, which should be the original's.
         workers: processes that measure; with one it is done here.
         chunk_seconds: what the network hears at once.
+        keep: where what is done is kept until `Evaluation.notes` is cleared, so that an evaluation that was stopped
+            can go on with the rest; None: nowhere.
+        identity: what tells this model, the device and so on from others, of which nothing that is kept holds.
     """
 
     folder: Path
@@ -54,6 +58,21 @@ class Plan:
     one_way: Literal["undo", "repair"] = "undo"
     workers: int = 1
     chunk_seconds: float = 10.0
+    keep: Path | None = None
+    identity: Sequence[str] = ()
+
+    def conditions(self, measures: Sequence[str]) -> dict[str, object]:
+        """Give what the figures of a pair depend on besides the pair, as JSON has it."""
+        speech = None if self.speech is None else sorted(set(self.speech))
+        return {
+            "identity": list(self.identity),
+            "system": self.system,
+            "measures": list(measures),
+            "speech": speech,
+            "beside": list(self.beside),
+            "one_way": self.one_way,
+            "chunk_seconds": self.chunk_seconds,
+        }
 
 
 @dataclass
@@ -66,24 +85,29 @@ class Evaluation:
         failed: pairs of which there is no row, and why.
         complaints: what is missing of pairs that have rows: file and reason.
         remarks: what else a user should read.
+        notes: what is kept of it, to be cleared once the results are written.
+        kept: how many pairs an earlier run had done.
     """
 
     measures: list[str]
+    notes: Notes
     rows: list[Row] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     complaints: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    kept: int = 0
 
 
 def evaluate(mender: Mender, plan: Plan, *, progress: bool = True) -> Evaluation:
     """Restore the source of every pair; measure the result, the source itself, and other shifters.
 
-    A pair that cannot be read does not stop the others.
+    A pair that cannot be read does not stop the others. What is done is noted in plan.keep pair by pair; pairs of which
+    a measure failed are not, and are tried again.
 
     Args:
         mender: the network, in eval mode on its device.
         plan: of what.
-        progress: show a progress bar on a terminal's stderr.
+        progress: tell on stderr how far it is, see `Progress`.
 
     Raises:
         MeasureError: a measure is unknown, or asked for and not to be had; two systems have one name; a process died.
@@ -99,15 +123,18 @@ def evaluate(mender: Mender, plan: Plan, *, progress: bool = True) -> Evaluation
         tone = 0.1 * np.sin(2 * np.pi * 150 / rate * np.arange(rate // 2), dtype=np.float32)
         apply_shifter(load_shifter(name), tone[None].repeat(records[0].channels, axis=0), rate, 1.0)
     measures, remarks = choose(plan.measures, speech=plan.speech is not None)
-    found = Evaluation(measures, remarks=remarks)
+    notes = Notes(plan.keep, plan.folder, plan.conditions(measures))
+    found = Evaluation(measures, notes, remarks=remarks)
     if plan.measures is None and plan.speech is None:
         found.remarks.append("measures of speech are left out: --speech [CORPUS ...] says what is speech")
     outcomes: list[Judged] = []
-    with tqdm(total=len(records), desc="evaluate", unit="file", disable=None if progress else True) as bar:
-        tasks = _tasks(mender, plan, records, found)
+    with Progress(len(records), "evaluate", shown=progress) as bar:
+        tasks = _tasks(mender, plan, records, found, outcomes)
         for judged in judge_all(tasks, measures, max(1, min(plan.workers, len(records)))):
             outcomes.append(judged)
-            bar.update(len(outcomes) + len(found.failed) - bar.n)
+            if not judged.complaints:
+                notes.write(records[judged.place], judged.rows)
+            bar.reach(len(outcomes) + len(found.failed))
     for judged in sorted(outcomes, key=lambda one: one.place):
         found.rows += judged.rows
         found.complaints += [(records[judged.place].source, complaint) for complaint in judged.complaints]
@@ -118,8 +145,11 @@ def choose_records(plan: Plan) -> list[PairRecord]:
     """Choose the pairs: of each corpus that is wanted as many as are wanted, in the manifest's order.
 
     Raises:
-        ManifestError: there are no such pairs, or no such corpus.
+        ManifestError: there are no such pairs, or no such corpus; or the folder holds clean recordings instead.
     """
+    if not (plan.folder / MANIFEST).exists() and plan.folder.is_dir() and find_audio(plan.folder):
+        advice = f"make pairs of them in a new folder (`unshift pairs {plan.folder} PAIRS`) and name that"
+        raise ManifestError(f"{plan.folder} holds recordings, and no pairs: {advice}")
     records = select(plan.folder, plan.split)
     there = sorted({corpus_of(record) for record in records})
     for name in (*(plan.corpora or ()), *(plan.speech or ())):
@@ -134,9 +164,15 @@ def choose_records(plan: Plan) -> list[PairRecord]:
     return [records[place] for place in sorted(chosen)]
 
 
-def _tasks(mender: Mender, plan: Plan, records: Sequence[PairRecord], found: Evaluation) -> Iterator[Task]:
-    """Restore pair by pair; those that fail are noted."""
+def _tasks(
+    mender: Mender, plan: Plan, records: Sequence[PairRecord], found: Evaluation, outcomes: list[Judged]
+) -> Iterator[Task]:
+    """Restore pair by pair; those that fail are told of in `found`, those that are done already go to `outcomes`."""
     for place, record in enumerate(records):
+        if (rows := found.notes.read(record)) is not None:
+            outcomes.append(Judged(place, rows, []))
+            found.kept += 1
+            continue
         try:
             (source, rate), (target, _) = (read(plan.folder / name) for name in (record.source, record.target))
         except AudioError as error:

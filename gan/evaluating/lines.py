@@ -15,12 +15,26 @@ def comparison_text(found: Comparison) -> str:
     """Lay a comparison out: a line for each material and measure, then what was tested."""
     heads = ["material", "measure", "first", "second", "change", "95 % interval", "p", "p (Holm)", "", "recordings"]
     lines = [heads, *(_comparison_line(cell) for cell in found.cells)]
-    tests = sum(cell.corrected is not None for cell in found.cells)
+    tests = found.tests()
     how = f"{TEST}; {tests} test{'s' * (tests != 1)} of {', '.join(found.chosen)}, Holm's correction, level {LEVEL:g}"
-    worse = ", ".join(f"{cell.measure} ({cell.material})" for cell in found.worse())
-    verdict = f"worse: {worse}" if worse else "the first is not significantly worse"
     names = f"first: {found.first}\nsecond: {found.second}"
-    return "\n".join([names, "", columns(lines, left=2), "", how, *found.remarks, verdict])
+    return "\n".join([names, "", columns(lines, left=2), "", how, *found.remarks, _verdict(found)])
+
+
+def _verdict(found: Comparison) -> str:
+    """Say in a line what follows; where recordings are too few to say anything, that."""
+    few, tests = found.too_few(), found.tests()
+    enough = [material for material in found.materials() if material not in few]
+    said = []
+    if worse := ", ".join(f"{cell.measure} ({cell.material})" for cell in found.worse()):
+        said.append(f"worse: {worse}")
+    elif enough or not few:
+        said.append("the first is not significantly worse" + (f" in {', '.join(enough)}" if few else ""))
+    if few:
+        there = ", ".join(f"{material} ({count} recording{'s' * (count != 1)})" for material, count in few.items())
+        needed = f"with {tests} test{'s' * (tests != 1)} {found.needed()} recordings are needed"
+        said.append(f"no verdict is possible in {there}: {needed}")
+    return "; ".join(said)
 
 
 def _comparison_line(cell: Cell) -> list[str]:

@@ -84,9 +84,7 @@ def read_results(path: Path) -> Results:
     file = path / RESULTS if path.is_dir() else path
     try:
         words = json.loads(file.read_text())
-        rows = [Row(**row) for row in words["rows"]]
-        if not rows or not all(_sound(row) for row in rows):
-            raise ValueError("its rows are none, or not such as an evaluation writes")
+        rows = rows_of(words["rows"])
         if twice := [pair for pair, count in Counter((row.file, row.system) for row in rows).items() if count > 1]:
             raise ValueError(f"{twice[0][0]} is there twice of {twice[0][1]}")
         return Results(dict(words["facts"]), rows)
@@ -95,6 +93,18 @@ def read_results(path: Path) -> Results:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise ResultsError(f"{file} holds no results ({line}); name what `unshift evaluate` wrote") from error
+
+
+def rows_of(values: Iterable[dict[str, Any]]) -> list[Row]:
+    """Give the rows of what stood in JSON.
+
+    Raises:
+        ValueError, TypeError: there are none, or they are not such as an evaluation writes.
+    """
+    rows = [Row(**row) for row in values]
+    if not rows or not all(_sound(row) for row in rows):
+        raise ValueError("its rows are none, or not such as an evaluation writes")
+    return rows
 
 
 def _sound(row: Row) -> bool:

@@ -28,7 +28,7 @@ ADVICE: dict[str, str] = {
     "offset": "take the offset away with a high-pass filter at 20 Hz",
     "upsampled": "find the original at its own rate, or train at that rate: its top is empty",
     "wrong rate": "compare it with its original; if only the header is wrong, write it anew with the right rate",
-    "duplicate": "remove one of the two: it counts twice, and may lie on both sides of a split",
+    "duplicate": "keep one of them: it counts as often as it is there, and may lie on both sides of a split",
     "misaligned": "move the source by so many samples, or make the pair again",
     "unlike": "remove it, or make the pair again: its sides are not of one recording",
     "level": "bring both sides to one level, or make the pair again",
@@ -50,6 +50,7 @@ class Finding:
         figure: what was measured, in words with units.
         value: the same as one number; the figure says of what.
         advice: what to do.
+        others: of a duplicate, the other files that are the same.
     """
 
     kind: Kind
@@ -58,6 +59,7 @@ class Finding:
     figure: str
     value: float
     advice: str = ""
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.advice:
@@ -91,8 +93,9 @@ class Diagnosis:
         return {kind: found[kind] for kind in get_args(Kind) if found[kind]}
 
     def faulty(self) -> int:
-        """Give how many files have a finding."""
-        return len({finding.file for finding in self.findings})
+        """Give how many files have a finding; of those that are the same one is as it should be."""
+        alone = {finding.file for finding in self.findings if not finding.others}
+        return len(alone.union(*(finding.others for finding in self.findings)))
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values, for JSON."""

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 BLOCK_SECONDS = 1.0
 QUIET_FRAME = 0.02
 """Loudness is told in frames of so many seconds."""
+IDLE, IDLE_END = 2.0, 0.5
+"""A stretch of silence of so many seconds is no pause of a speaker or piece any more; at either end the second is."""
 OFFSET_FRAME = 0.1
 """An offset is the middle of the means of frames so long: sounds that lean to one side are not there all the time."""
 OFFSETS = 2000
@@ -85,6 +87,7 @@ class Portrait:
         flats: flat runs, a channel each.
         quiet: share of frames whose RMS is below `silence`.
         first_quiet: start of the longest quiet stretch, seconds; longest_quiet: its length.
+        idle: share of frames in long quiet stretches, see IDLE; of pauses there can be many, of those not.
         loudest: power spectrum of all channels, of each frequency the loudest at any time, smoothed; [SIZE / 2 + 1].
         mirror: the image of an old rate, if one is seen.
         bands: levels in dB of BANDS bands at SEGMENTS moments, mean 0, length 1; zeros for a silent one.
@@ -103,6 +106,7 @@ class Portrait:
     quiet: float
     first_quiet: float
     longest_quiet: float
+    idle: float
     loudest: Floats
     mirror: Mirror | None
     bands: Floats
@@ -135,11 +139,11 @@ def portray(path: Path, silence: float = 1e-3) -> Portrait:
             start += block.shape[1]
     with path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
-    share, longest, first = quiet.result()
+    share, longest, first, idle = quiet.result()
     loudest, bands = spectrum.result()
     return Portrait(
         path, digest, rate, channels, samples, levels.peak, levels.offset(), levels.squares / samples,
-        levels.middle / samples, levels.flats, share, first, longest,
+        levels.middle / samples, levels.flats, share, first, longest, idle,
         loudest, spectrum.mirrors.found(), bands,
     )  # fmt: skip
 
@@ -182,24 +186,33 @@ class _Quiet:
     def __init__(self, rate: int, silence: float) -> None:
         self.size, self.rate, self.silence = max(1, round(QUIET_FRAME * rate)), rate, silence
         self.rest = np.zeros(0)
-        self.frames = self.quiet = self.run = self.longest = self.longest_end = 0
+        self.frames = self.quiet = self.run = self.longest = self.longest_end = self.idle = 0
 
     def add(self, block: Waveform) -> None:
         power = np.concatenate([self.rest, np.square(block, dtype=np.float64).mean(axis=0)])
         count = len(power) // self.size
         self.rest = power[count * self.size :]
         for frame in power[: count * self.size].reshape(count, self.size).mean(axis=1) < self.silence**2:
+            if not frame:
+                self._end_run(at_end=self.run == self.frames)
             self.frames += 1
             self.quiet += bool(frame)
             self.run = self.run + 1 if frame else 0
             if self.run > self.longest:
                 self.longest, self.longest_end = self.run, self.frames
 
-    def result(self) -> tuple[float, float, float]:
+    def _end_run(self, *, at_end: bool) -> None:
+        if self.run * self.size >= (IDLE_END if at_end else IDLE) * self.rate:
+            self.idle += self.run
+
+    def result(self) -> tuple[float, float, float, float]:
         if not self.frames:
-            return float(bool(len(self.rest)) and self.rest.mean() < self.silence**2), 0.0, 0.0
+            quiet = float(bool(len(self.rest)) and self.rest.mean() < self.silence**2)
+            return quiet, 0.0, 0.0, quiet
+        self._end_run(at_end=True)
         length = self.size / self.rate
-        return self.quiet / self.frames, self.longest * length, (self.longest_end - self.longest) * length
+        first = (self.longest_end - self.longest) * length
+        return self.quiet / self.frames, self.longest * length, first, self.idle / self.frames
 
 
 class _Spectrum:

@@ -15,6 +15,8 @@ from gan.pairs.inspecting.portrait import Portrait
 CANDIDATE = 0.9
 """Correlation of two recordings' band levels from which on their waveforms are compared."""
 MOST_CANDIDATES = 8
+MOST_NAMED = 6
+"""Files of a group that are named in a line; the finding holds all."""
 APART, APART_SHARE = 0.12, 0.005
 """Lengths of the same recording differ by so many seconds, plus a share, at most: coders pad."""
 SAME = 0.95
@@ -71,8 +73,9 @@ def odd_rates(traces: Sequence[Trace]) -> Iterator[Finding]:
 def duplicates(traces: Sequence[Trace]) -> Iterator[Finding]:
     """Find recordings that are there twice: the same bytes, or the same sound in another container or at another level.
 
-    Copies that were cut, or played at another speed, are not found.
+    However often one is there, it is one finding. Copies that were cut, or played at another speed, are not found.
     """
+    groups = _Groups()
     first: dict[str, Trace] = {}
     distinct = []
     for one in traces:
@@ -80,25 +83,53 @@ def duplicates(traces: Sequence[Trace]) -> Iterator[Finding]:
         if known is one:
             distinct.append(one)
         elif known.group != one.group:
-            yield Finding("duplicate", one.file, "all of it", f"the same bytes as {known.file}", 1.0)
-    order = sorted((one for one in distinct if one.bands.any()), key=lambda one: one.seconds)
+            groups.join(known.file, one.file, 1.0)
+    for one, other in _candidates(sorted((one for one in distinct if one.bands.any()), key=lambda one: one.seconds)):
+        # What is known to be the same need not be heard again.
+        if not groups.together(one.file, other.file) and (value := _same(one.path, other.path)) >= SAME:
+            groups.join(one.file, other.file, value)
+    for (file, *others), value in groups.found():
+        shown = ", ".join(others[:MOST_NAMED]) + f" and {len(others) - MOST_NAMED} more" * (len(others) > MOST_NAMED)
+        how = "the same bytes as" if value == 1 else f"the same sound ({value:.3f}) as"
+        yield Finding("duplicate", file, "all of it", f"{how} {shown}", value, others=tuple(others))
+
+
+class _Groups:
+    """Files that are the same: whoever is the same as one of a group belongs to it."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[str]] = {}
+        self.values: dict[str, float] = {}
+
+    def together(self, one: str, other: str) -> bool:
+        return other in self.of.get(one, ())
+
+    def join(self, one: str, other: str, value: float) -> None:
+        whole = sorted({one, other, *self.of.get(one, ()), *self.of.get(other, ())})
+        least = min(value, *(self.values.get(file, 1.0) for file in whole))
+        self.of |= dict.fromkeys(whole, whole)
+        self.values |= dict.fromkeys(whole, least)
+
+    def found(self) -> Iterator[tuple[list[str], float]]:
+        """Give each group's files, sorted, and the least likeness that joined it."""
+        for file, whole in sorted(self.of.items()):
+            if file == whole[0]:
+                yield whole, self.values[file]
+
+
+def _candidates(order: Sequence[Trace]) -> Iterator[tuple[Trace, Trace]]:
+    """Give pairs, of recordings sorted by length, that are as long as each other and alike in outline."""
     if not order:
         return
     lengths = np.array([one.seconds for one in order])
     bands = np.stack([one.bands for one in order])
-    taken: set[str] = set()
     for place, one in enumerate(order):
         stop = int(np.searchsorted(lengths, one.seconds * (1 + APART_SHARE) + APART, side="right"))
         likeness = bands[place + 1 : stop] @ one.bands
         best = [int(k) for k in np.argsort(-likeness)[:MOST_CANDIDATES] if likeness[k] >= CANDIDATE]
         for other in (order[place + 1 + k] for k in best):
-            if other.group == one.group or other.file in taken:
-                continue
-            value = _same(one.path, other.path)
-            if value >= SAME:
-                known, copy = sorted((one, other), key=lambda each: each.file)
-                taken.add(copy.file)
-                yield Finding("duplicate", copy.file, "all of it", f"the sound of {known.file} ({value:.3f})", value)
+            if other.group != one.group:
+                yield one, other
 
 
 def _same(one: Path, other: Path) -> float:
