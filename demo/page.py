@@ -21,7 +21,8 @@ OTHER = "other recordings"
 FEW = "So few recordings show that the parts fit together, not how good the model is."
 LEAD = (
     "Clips are shifted by a DSP shifter and back again, three short stages of training learn to undo the damage, and "
-    "the result is heard and measured on voices that training never met."
+    "the result is heard and measured on voices that training never met, beside what the restorer makes of them that "
+    "comes with unshift."
 )
 STAGES = (
     "Stage 1 learns from spectra and waveforms, stage 2 also from WavLM and DAC features, stage 3 against "
@@ -53,6 +54,8 @@ class Content:
         card: of the model.
         credits: the clips that were used.
         times: the steps of this run and what they took.
+        shipped: the name of the system that was trained elsewhere, "" for none.
+        about: its own card, a README.md with front matter.
     """
 
     clips: Sequence[Clip]
@@ -62,24 +65,29 @@ class Content:
     card: Section
     credits: Sequence[Credit]
     times: Sequence[tuple[str, str]]
+    shipped: str = ""
+    about: str = ""
 
 
 def compose(content: Content) -> Page:
     """Put the page together; every figure and sentence on it follows from the content."""
-    last = content.stages[-1]
+    last, shipped = content.stages[-1], [content.shipped] if content.shipped else []
     credited = "\n".join(_credit(credit) for credit in content.credits)
+    about = content.about.removeprefix("---").partition("\n---\n")[2] or content.about
     page = Page(
         title="unshift: a tiny model against the damage of pitch shifting",
         lead=LEAD,
-        headline=" ".join(sentences(content.scores, last)),
+        headline=" ".join(sentences(content.scores, last, *shipped)),
         mood=mood(content.scores, last),
         remarks=["Every clip was held out."],
         sections=[
             Section(
-                "Figures on all held-out clips", figures(rows(content.scores), CATALOGUE, [BASELINE, *content.stages])
+                "Figures on all held-out clips",
+                figures(rows(content.scores), CATALOGUE, [BASELINE, *content.stages, *shipped]),
             ),
             Section("Training", f"<p>{escape(STAGES)}</p>{curves(content.curves)}"),
             content.card,
+            *(Section(f"{name}, which comes with unshift", _card(about)) for name in shipped),
             Section("This run", facts(content.times)),
             Section("Clips and their licences", f"<p>{escape(CREDITS)}</p><ul>{credited}</ul>"),
         ],
@@ -100,10 +108,10 @@ def by_corpus(scores: Sequence[Score]) -> dict[str, list[Score]]:
     }
 
 
-def sentences(scores: Sequence[Score], system: str) -> list[str]:
-    """Say what the system did, a sentence a corpus, and how little a few recordings say."""
+def sentences(scores: Sequence[Score], *systems: str) -> list[str]:
+    """Say what the systems did, a sentence a corpus, and how little a few recordings say."""
     parts = by_corpus(scores)
-    said = [f"{corpus.capitalize()}: {headline(part, system)}" for corpus, part in parts.items()]
+    said = [f"{corpus.capitalize()}: {headline(part, one)}" for one in systems for corpus, part in parts.items()]
     few = any(len({score.recording for score in part}) < FEWEST for part in parts.values())
     return [*said, *([FEW] if few else [])]
 
@@ -150,6 +158,10 @@ def read_credits(licences: str, files: set[str]) -> list[Credit]:
     if missing := files - found.keys():
         raise ValueError(f"no licence is written down for {', '.join(sorted(missing))}")
     return [found[name] for name in sorted(found)]
+
+
+def _card(about: str) -> str:
+    return f'<pre tabindex="0">{escape(about.strip())}</pre>'
 
 
 def _credit(credit: Credit) -> str:

@@ -6,6 +6,8 @@ generator.yaml    format: 1
                   sample_rate: 48000          Hz
 
 An argument that is itself a part (a codec's bottleneck) has a class_path and init_args of its own.
+
+One such folder comes with unshift: generators/voice48, made by recipes/voice48/ship.py.
 """
 
 import os
@@ -25,42 +27,55 @@ from generators.bounds import no_larger_than
 from generators.contract import ModelError
 from generators.describing import DESCRIPTION, FORMAT, PlainDumper, build, describe, essence, one_line
 
-__all__ = ["DESCRIPTION", "WEIGHTS", "build", "describe", "essence", "load", "load_weights", "resolve", "save", "sync"]
-__all__ += ["whole_checkpoints"]
+__all__ = ["DESCRIPTION", "SHIPPED", "SHIPPED_FOLDER", "WEIGHTS", "build", "describe", "essence", "fetch", "load"]
+__all__ += ["load_weights", "on_hub", "put_in_place", "resolve", "save", "sync", "whole_checkpoints", "write"]
 
 WEIGHTS = "weights.safetensors"
+SHIPPED = "voice48"
+"""What the restorer that comes with unshift is called."""
+SHIPPED_FOLDER = Path(__file__).with_name(SHIPPED)
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 HIGHEST_RATE = 10_000_000  # Hz
 SIZES = {"hop": 1, "reach": 0, "frame": 1, "encoder_reach": 0, "decoder_reach": 0}  # samples, and the least of each
 EXACT_ENOUGH = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def save(folder: Path, module: nn.Module, spec: Mapping[str, Any]) -> None:
+def save(folder: Path, module: nn.Module, spec: Mapping[str, Any], *, half: bool = False) -> None:
     """Write a generator's folder: whole or not at all.
 
     Args:
         folder: is replaced where it stands already.
         module: its state is kept, and its `sample_rate` (Hz).
         spec: "class_path" and "init_args" that build the module anew.
+        half: keep 32-bit numbers as 16-bit ones, half the size; a network that they are loaded into has 32 bits again.
 
     Raises:
+        ModelError: a number that is finite has no 16-bit form.
         OSError: it cannot be written; what stood there before still stands.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-        _write(state, partial / WEIGHTS)
-        # It writes for the owner alone; a model is as readable as what is beside it.
-        (partial / WEIGHTS).chmod(0o666 & ~_umask())
-        words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
-        (partial / DESCRIPTION).write_text(yaml.dump(words, Dumper=PlainDumper, sort_keys=False))
-        for file in partial.iterdir():
-            sync(file)
+        write(partial, module, spec, half=half)
         put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def write(folder: Path, module: nn.Module, spec: Mapping[str, Any], *, half: bool = False) -> None:
+    """Write the two files into a folder that is there; else see `save`."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    if half:
+        state = {name: _halved(name, tensor) for name, tensor in state.items()}
+    _write(state, folder / WEIGHTS)
+    # It writes for the owner alone; a model is as readable as what is beside it.
+    (folder / WEIGHTS).chmod(0o666 & ~_umask())
+    words = {"format": FORMAT, **spec, "sample_rate": getattr(module, "sample_rate", None)}
+    (folder / DESCRIPTION).write_text(yaml.dump(words, Dumper=PlainDumper, sort_keys=False))
+    for name in (WEIGHTS, DESCRIPTION):
+        sync(folder / name)
 
 
 def load(folder: Path, *, trust: bool = False) -> nn.Module:
@@ -141,21 +156,47 @@ def _check_tensor(file: Path, name: str, tensor: Tensor, own: Tensor | None) -> 
 
 
 def resolve(path: Path) -> Path:
-    """Find the generator's folder in what a user names.
+    """Find the generator's folder in what a user names. What is on this disk is looked at, and nothing is fetched.
 
     Args:
-        path: a generator's folder; a checkpoint, of which the average is preferred; or a run, of which the best
-            checkpoint is, then the latest, then the newest whole one.
+        path: a generator's folder; a checkpoint, of which the average is preferred; a run, of which the best
+            checkpoint is, then the latest, then the newest whole one. Where nothing of that name is there: "voice48",
+            which comes with unshift; or "user/name", which `fetch` has brought from the Hugging Face hub.
 
     Raises:
         ModelError: there is none.
     """
-    for root in (path, path / "best", path / "latest", *whole_checkpoints(path)[-1:]):
+    there, kind = path, "holds no model"
+    if not path.exists():
+        kind = "is not there"
+        if path == Path(SHIPPED):
+            there = SHIPPED_FOLDER
+        elif on_hub(path):
+            from generators import hub
+
+            there = hub.cached(str(path)) or path
+    for root in (there, there / "best", there / "latest", *whole_checkpoints(there)[-1:]):
         for folder in (root, root / "average", root / "generator"):
             if (folder / DESCRIPTION).is_file():
                 return folder
-    kind = "is not there" if not path.exists() else "holds no model"
     raise ModelError(f"{path} {kind}: name a run, a checkpoint or a folder with {DESCRIPTION}")
+
+
+def on_hub(path: Path) -> bool:
+    """Whether a name can only be one on the Hugging Face hub: "user/name", and no folder "user" is here."""
+    user, _, name = path.as_posix().partition("/")
+    return bool(HUB_NAME.fullmatch(user) and HUB_NAME.fullmatch(name)) and not Path(user).exists()
+
+
+def fetch(path: Path) -> None:
+    """Bring a model from the Hugging Face hub to this disk, where `resolve` finds it. Nothing in it is executed.
+
+    Raises:
+        ModelError: the hub does not have it, or cannot be reached and it was never fetched before.
+    """
+    from generators import hub  # imports that only this needs
+
+    hub.download(str(path))
 
 
 def whole_checkpoints(run: Path) -> list[Path]:
@@ -177,6 +218,15 @@ def _write(state: dict[str, Tensor], file: Path) -> None:
         save_file(state, file)
     except SafetensorError as error:
         raise OSError(f"{file} cannot be written: {one_line(error)}") from error
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    if tensor.dtype != torch.float32:
+        return tensor
+    halved = tensor.half()
+    if (torch.isfinite(tensor) & ~torch.isfinite(halved)).any():
+        raise ModelError(f"{name} holds numbers beyond {torch.finfo(torch.float16).max:g}, which 16 bits cannot keep")
+    return halved
 
 
 def _umask() -> int:

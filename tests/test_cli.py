@@ -128,19 +128,6 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "unshift 0.1.0\n"
 
 
-@pytest.mark.parametrize("command", ["restore", "shift"])
-def test_without_a_model_it_says_how_to_get_one(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    more = ["--semitones", "5"] if command == "shift" else []
-    assert main([command, str(CLIPS), str(tmp_path / "out"), *more]) == 2
-    said = capsys.readouterr().err
-    assert "no model" in said
-    assert "--model" in said
-    assert said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize("name", ["nothing", "generators", "recipes"])
 def test_a_folder_without_a_model(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for arguments in (["inspect", name], ["restore", str(CLIPS), str(tmp_path / "out"), "--model", name]):
@@ -204,10 +191,10 @@ def test_debug_shows_the_traceback() -> None:
         main(["inspect", "nothing", "--debug"])
 
 
-def test_a_fault_in_the_program_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_the_program_is_not_hidden(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gan.cli.commands.inspect", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        main(["inspect", str(tmp_path)])
+        main(["inspect", str(model)])
 
 
 def test_a_reader_that_goes_away_is_no_fault(model: Path) -> None:

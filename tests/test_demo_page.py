@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,33 @@ def test_what_is_held_out_has_its_corpus() -> None:
     import make
 
     assert set(make.TEST) == set(page.CORPORA), "none is another recording"
+
+
+def test_what_the_demo_holds_out_the_shipped_restorer_never_heard() -> None:
+    import make
+
+    table = (ROOT / "demo/clips/LICENCES.md").read_text().splitlines()
+    held_out = {file.name for name in make.TEST for file in (make.CLIPS / name).glob("*.flac")}
+    sounds = [
+        re.search(r"sounds/\S+\.wav", line)
+        for line in table
+        if line.split("|")[1:2] and line[2:].split(" ")[0] in held_out
+    ]
+    assert len(sounds) == 3 and all(sounds)
+    credited = (ROOT / "generators/voice48/credits.tsv").read_text()
+    assert "sounds/organ-C3.wav" in credited, "others of that collection it did hear"
+    assert not [found[0] for found in sounds if found and found[0] in credited]
+
+
+def test_the_shipped_restorer_stands_beside_the_stages(content: page.Content) -> None:
+    shipped = [score for score in content.scores if score.system == "stage 1"]
+    more = [*content.scores, *(replace(score, system="voice48") for score in shipped)]
+    about = "---\nlicense: mit\n---\n\n# voice48 & more\n"
+    html = render(page.compose(replace(content, scores=more, shipped="voice48", about=about)))
+    assert 'scope="col">stage 2</th><th scope="col">voice48</th>' in html
+    assert "that training never saw, voice48 brings the mel distance down from 2.000" in html
+    assert "# voice48 &amp; more" in html and "license: mit" not in html
+    assert "voice48" not in render(page.compose(content))
 
 
 def test_a_few_recordings_are_said_to_be_few() -> None:

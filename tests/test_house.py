@@ -22,6 +22,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "accelerate": {"gan", "recipes"},
     "transformers": {"features/wavlm.py", "features/dac.py"},
+    "huggingface_hub": {"generators/hub.py", "recipes/voice48/ship.py", "features/pretrained.py"},
     "soundfile": {"gan/audio.py"},
     "jsonargparse": {"gan/config.py"},
     "constriction": {"gan/coding/entropy.py"},

@@ -77,11 +77,11 @@ def parser() -> Parser:
     shift = _command(commands, "shift", "shift the pitch and mend the result", words.SHIFT, words.SHIFT_EXAMPLES)
     shift.add_argument("--semitones", type=_semitones, required=True, help="how far; 12 is an octave up, -12 down")
     shift.add_argument("--shifter", default="Signalsmith", help=f"the DSP shifter {words.SHIFTERS}")
-    shift.add_argument("--no-restore", action="store_true", help="shift only")
+    shift.add_argument("--no-restore", action="store_true", help="the plain shifter: mend nothing")
     coders = _add_coding(commands)
-    for command in (restore, shift, *coders):
+    for command, otherwise in ((restore, words.SHIPPED), (shift, words.SHIPPED), *((one, "") for one in coders)):
         _add_files(command)
-        _add_network(command)
+        _add_network(command, otherwise)
     pairs = _command(commands, "pairs", "make training pairs", words.PAIRS, words.PAIRS_EXAMPLES)
     _add_pairs(pairs)
     adopt = _command(commands, "import", "read published DAC weights", words.IMPORT, words.IMPORT_EXAMPLES)
@@ -159,8 +159,8 @@ def _add_files(command: Parser) -> None:
     command.epilog = f"{command.epilog}{words.FAILURES}"
 
 
-def _add_network(command: Parser) -> None:
-    command.add_argument("--model", type=Path, help="a run, a checkpoint or a generator's folder")
+def _add_network(command: Parser, otherwise: str) -> None:
+    command.add_argument("--model", type=Path, help=f"{words.MODEL}{otherwise}")
     _add_device(command)
 
 
@@ -237,12 +237,13 @@ def _add_pairs(command: Parser) -> None:
     add("--seed", type=int, help="of the splits (default: 0)")
     add("--workers", type=int, metavar="N", help="processes (default: one a core)")
     add("--piece-seconds", type=_seconds, help="longer recordings are cut into pieces (default: 20)")
+    add("--draw", type=int, metavar="N", help="N pairs of each piece, drawn of all shifters and shifts (default: all)")
     add("--check", action="store_true", help="make nothing; say what is wrong with SRC's recordings and DST's pairs")
 
 
 def _add_evaluation(command: Parser) -> None:
     add = command.add_argument
-    add("model", type=Path, metavar="MODEL", help="a run, a checkpoint or a generator's folder")
+    add("model", type=Path, metavar="MODEL", help=words.MODEL)
     add("pairs", type=Path, metavar="PAIRS", help="a folder that `unshift pairs` wrote")
     add("--out", type=Path, required=True, metavar="FOLDER", help="the folder for the results")
     add("--split", choices=["test", "validation"], default="test", help="of the pairs (default: test)")

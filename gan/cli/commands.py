@@ -4,12 +4,13 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, cast
 
-from gan.cli import codec_commands, comparing_commands, data_inspection, evaluating_commands
-from gan.cli.hearing import heard_lines
+from gan.cli import data_inspection
 from gan.cli.inspection import Inspection, aligned, inspect, inspect_file
-from gan.cli.networks import load_network
+from gan.cli.model_cards import read_facts
+from gan.cli.networks import fetch_named, is_name, load_network
 from gan.cli.worker import EXPECTED, FAILED_IN_PART, NOTHING_DONE, one_line, say, work_through
 from gan.flow import Progress
 from gan.pairs.make import PairSettings, make_pairs
@@ -21,6 +22,17 @@ from generators.contract import Coder, Mender, ModelError
 __all__ = ["EXPECTED", "PAIR_OPTIONS", "one_line", "run"]
 
 MOST_REASONS = 10
+ELSEWHERE = {
+    "encode": ("codec_commands", "encode"),
+    "decode": ("codec_commands", "decode"),
+    "trim": ("codec_commands", "trim_files"),
+    "import": ("codec_commands", "import_weights"),
+    "report": ("report_command", "report"),
+    "evaluate": ("evaluating_commands", "evaluate"),
+    "compare": ("comparing_commands", "compare"),
+    "grid": ("comparing_commands", "grid"),
+}
+"""Modules and functions of the other commands; imported when asked for, since mending need not wait for them."""
 PAIR_OPTIONS = {
     "source": "source",
     "destination": "destination",
@@ -36,6 +48,7 @@ PAIR_OPTIONS = {
     "seed": "seed",
     "workers": "workers",
     "piece_seconds": "piece_seconds",
+    "draw": "draw",
 }
 """Options of `unshift pairs` and the fields of PairSettings that they are."""
 
@@ -46,21 +59,18 @@ def run(parsed: argparse.Namespace) -> int:
     Raises:
         EXPECTED: it cannot be done; `one_line` says why.
     """
-    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+    here: dict[str, Callable[[argparse.Namespace], int]] = {
         "restore": _restore,
         "shift": _shift,
-        "encode": codec_commands.encode,
-        "decode": codec_commands.decode,
-        "trim": codec_commands.trim_files,
-        "import": codec_commands.import_weights,
         "pairs": _pairs,
         "inspect": _inspect,
-        "report": _report,
-        "evaluate": evaluating_commands.evaluate,
-        "compare": comparing_commands.compare,
-        "grid": comparing_commands.grid,
     }
-    return commands[parsed.name](parsed)
+    fetch_named(parsed)
+    if parsed.name in here:
+        return here[parsed.name](parsed)
+    room, name = ELSEWHERE[parsed.name]
+    command: Callable[[argparse.Namespace], int] = getattr(import_module(f"gan.cli.{room}"), name)
+    return command(parsed)
 
 
 def _restore(parsed: argparse.Namespace) -> int:
@@ -85,7 +95,7 @@ def _shift(parsed: argparse.Namespace) -> int:
 
 
 def _mender(parsed: argparse.Namespace) -> Mender:
-    network, _ = load_network(parsed)
+    network, _ = load_network(parsed, shipped=True)
     if not isinstance(network, Mender):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
     if isinstance(network, Coder):
@@ -115,26 +125,33 @@ def _pairs(parsed: argparse.Namespace) -> int:
     return 0 if report.records else NOTHING_DONE
 
 
-def _report(parsed: argparse.Namespace) -> int:
-    from gan.cli.report_command import report  # measures and pictures, which no other command needs
+def _hear(parsed: argparse.Namespace) -> tuple[dict[str, float], int]:
+    from gan.cli.codec_commands import hear_and_draw  # codecs' parts, which take a second
 
-    return report(parsed)
+    return hear_and_draw(parsed)
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
     if parsed.model.is_file() and (parsed.on or parsed.picture):
         raise ModelError(f"{parsed.model}: is a file; --on and --picture want a codec's folder in its place")
-    if not parsed.model.exists():
+    if not (parsed.model.exists() or is_name(parsed.model)):
         raise ModelError(f"{parsed.model} is not there: name a run, a model's or audio folder, or an encoded file")
     if not (parsed.on or parsed.picture) and data_inspection.holds_data(parsed.model):
         return data_inspection.inspect_data(parsed)
     found = inspect_file(parsed.model) if parsed.model.is_file() else inspect(parsed.model, trust=parsed.trust)
-    heard, failed = codec_commands.hear_and_draw(parsed) if parsed.on or parsed.picture else ({}, 0)
+    heard, failed = _hear(parsed) if parsed.on or parsed.picture else ({}, 0)
+    told = read_facts(found.folder) if isinstance(found, Inspection) else None
     if parsed.json:
-        print(json.dumps(found.as_dict() | ({"heard": heard} if heard else {}), indent=2))  # noqa: T201
+        more = (told.as_dict() if told else {}) | ({"heard": heard} if heard else {})
+        print(json.dumps(found.as_dict() | more, indent=2))  # noqa: T201
     else:
-        lines = [found.table()]
+        lines = [
+            found.table(*(told.lines() if told else ())),
+            *(("its card's figures:", *told.figures) if told and told.figures else ()),
+        ]
         if heard and isinstance(found, Inspection) and found.coding:
+            from gan.cli.hearing import heard_lines
+
             lines += [f"on {parsed.on}, codes alone, each stream:", aligned(heard_lines(heard, found.coding))]
         # A file's name need not be text.
         print("\n".join(lines).encode(errors="backslashreplace").decode())  # noqa: T201

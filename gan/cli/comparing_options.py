@@ -3,11 +3,13 @@
 import argparse
 from pathlib import Path
 
+from gan.cli.help import MODEL
+
 
 def add_compare(command: argparse.ArgumentParser) -> None:
     """Add those of `unshift compare`."""
     add = command.add_argument
-    what = "what `unshift evaluate` wrote; with --pairs rather a model: a run, a checkpoint, a generator's folder"
+    what = f"what `unshift evaluate` wrote; with --pairs rather a model: {MODEL}"
     add("first", type=Path, metavar="A", help=f"the one that is judged: {what}")
     add("second", type=Path, metavar="B", help="the one that it is held against, likewise")
     add("--pairs", type=Path, metavar="FOLDER", help="evaluate models among the two on these pairs first")

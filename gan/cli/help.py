@@ -2,12 +2,19 @@
 
 SHIFTERS = "(default: Signalsmith; World, Psola, RubberBand, Librosa, Torchaudio, PhaseVocoder, a class path)"
 
+MODEL = "a run, a checkpoint, a generator's folder, voice48, or user/name on the Hugging Face hub"
+SHIPPED = " (default: voice48, the restorer that comes with unshift)"
+
 ABOUT = """\
 unshift mends the damage that pitch shifting does to sound. A neural network, trained on pairs of shifted and clean
 audio, restores what a DSP shifter smeared, dulled or doubled."""
 
 COURSE = """\
-the usual way:
+at once, offline, with the restorer that comes with unshift:
+  unshift restore shifted.wav mended.wav                     mend what was shifted elsewhere
+  unshift shift song.wav up7.wav --semitones 7               shift a file and mend it
+
+the way to a restorer of your own:
   unshift pairs voices/ pairs/ --semitones -12 -7 0 7 12     1. make training pairs out of clean recordings
   accelerate launch recipes/stage1.py                        2. train (then stage2.py, stage3.py)
   unshift inspect runs/stage3                                3. what came out
@@ -37,11 +44,13 @@ FAILURES = """\
 Of a folder, a file that fails does not stop the others; the exit code is 1 if some failed, 2 if all did."""
 
 RESTORE = """\
-Mend audio that was pitch-shifted. The output has the input's length, sample rate, channels and sample format. Files of
-any length work in constant memory. A file appears under its name only once it is whole."""
+Mend audio that was pitch-shifted, with voice48, the restorer that comes with unshift, or with what --model names. The
+output has the input's length, sample rate, channels and sample format. Files of any length work in constant memory. A
+file appears under its name only once it is whole."""
 
 RESTORE_EXAMPLES = """\
 examples:
+  unshift restore shifted.wav mended.wav                     with voice48, which comes with unshift
   unshift restore shifted.wav mended.wav --model runs/stage3
   unshift restore album/ mended/ --model runs/stage3         every wav, flac, ogg, mp3, aiff and opus file below album/
   unshift restore in.flac out.flac --model runs/stage3/checkpoints/00010000 --chunk-seconds 2
@@ -51,10 +60,12 @@ In a folder, files that are in OUT already are left alone, so a run that was sto
 them again."""
 
 SHIFT = """\
-Shift the pitch with a DSP shifter, then mend the result with a trained network: the timing stays, the pitch moves."""
+Shift the pitch with a DSP shifter, then mend the result with a trained network: the timing stays, the pitch moves.
+The network is voice48, which comes with unshift, or what --model names; --no-restore leaves it out."""
 
 SHIFT_EXAMPLES = """\
 examples:
+  unshift shift song.wav up.wav --semitones 7                with voice48
   unshift shift song.wav up.wav --semitones 5 --model runs/stage3
   unshift shift song.wav down.wav --semitones -3.5 --no-restore      the DSP shifter alone, to compare with"""
 
@@ -117,17 +128,19 @@ Say what a trained model is: its class, parameters, receptive field, sample rate
 per second of sound; of a codec its codebooks, bitrate and fingerprints too. Or say what an encoded file holds: a codec
 whose codes' SHA-256 is the file's can read it.
 
-Of a folder of recordings, or of pairs, say what is wrong with which: damaged, silent, clipped, off zero, upsampled (a
-brick wall under 72 % of half the rate, or the mirrored image that soft filters and linear interpolation leave), of
-another rate than the others, there twice, with a dead or opposite channel; of pairs also: sides that are apart in time
-(in samples), pitch or level, not of one recording, with swapped channels or an unequal number of them. Not found are
-clipping that was filtered or resampled since, soft upsampling from unusual rates, and what plays at the wrong speed
-with a header like its neighbours'. Exit code 0: nothing is wrong, 1: something is."""
+Of a folder of recordings, or of pairs, say what is wrong with which: damaged, silent (wholly, or long silences over 60
+% of it), clipped, off zero, upsampled (a brick wall under 72 % of half the rate, or the mirrored image that soft
+filters and linear interpolation leave), of another rate than the others, there twice, with a dead or opposite channel;
+of pairs also: sides that are apart in time (in samples), pitch or level, not of one recording, with swapped channels or
+an unequal number of them. Not found are clipping that was filtered or resampled since, soft upsampling from unusual
+rates, and what plays at the wrong speed with a header like its neighbours'. Exit code 0: nothing is wrong, 1: something
+is."""
 
-INSPECTED = "a run, a checkpoint, a generator's folder, an encoded file, or a folder of recordings or pairs"
+INSPECTED = f"{MODEL}; or an encoded file, or a folder of recordings or pairs"
 
 INSPECT_EXAMPLES = """\
 examples:
+  unshift inspect voice48                                    the restorer that comes with unshift
   unshift inspect runs/stage3
   unshift inspect runs/stage3/checkpoints/00010000/average --json
   unshift inspect runs/codec3 --on voices/                   entropy, used entries and true bitrate on your sound
@@ -169,7 +182,9 @@ there is a mel distance alone, and SI-SDR ends at 100 dB, where nothing but roun
 
 A model of one-way pairs is itself the shifter that undoes the shift, and its output is held against the clean side as
 any other's. With --one-way repair the shift stays: the pitch is held against the shifted one, the envelope against the
-clean side's (a shift should keep formants), and of listener models only those that hear the output alone are asked."""
+clean side's (a shift should keep formants), and of listener models only those that hear the output alone are asked.
+
+What is done is kept in FOLDER/unfinished until all is: stopped, the same command goes on with the rest."""
 
 EVALUATE_EXAMPLES = """\
 examples:
@@ -194,13 +209,15 @@ examples:
   unshift compare runs/stage3 runs/stage2 --pairs pairs/    evaluates both first, on the test split
   unshift compare results/new results/new --system-b unrepaired        does the model mend at all?
 
-exit codes: 0 A is not significantly worse than B, 1 it is, in a measure that decides, 2 a wrong wish. With fewer than
-six recordings of a corpus the test can find nothing; more measures need more, and the output says how many."""
+exit codes: 0 A is not significantly worse than B, or no verdict is possible, which the last line says; 1 it is, in a
+measure that decides; 2 a wrong wish. With fewer than six recordings of a corpus the test can find nothing; more
+measures need more, and the output says how many."""
 
 GRID = """\
 Lay a model's results out by shifter and shift, for each corpus: the change against the unrepaired input with its 95 %
-interval over recordings; what became of clips that were not shifted; and a picture of quality by semitone. One-way
-shifts evaluated with --one-way repair have no reference: the grid shows the measures that their results have.
+interval over recordings; what became of clips that were not shifted; and a picture: the change by semitone with its
+interval, and quality itself below. One-way shifts evaluated with --one-way repair have no reference: the grid shows the
+measures that their results have.
 
 With --without, models that were each trained without one shifter are held against those that saw it."""
 

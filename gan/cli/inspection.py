@@ -78,8 +78,8 @@ class Inspection:
         """Input samples that an output sample can depend on."""
         return 2 * self.measures.reach + 1
 
-    def table(self) -> str:
-        """Give the model as aligned lines of text."""
+    def table(self, *more: tuple[str, str]) -> str:
+        """Give the model as aligned lines of text, and more names and values below."""
         found = self.measures
         milliseconds = 1000 / found.sample_rate
         lines = [
@@ -92,6 +92,7 @@ class Inspection:
             ("hop", f"{found.hop:,} samples ({found.hop * milliseconds:.1f} ms)"),
             ("MACs per second", f"{number(found.macs_per_second / 1e6)} million, for {_together(found.channels)}"),
             *(self.coding.lines() if self.coding else ()),
+            *more,
         ]
         return aligned(lines)
 
@@ -136,8 +137,8 @@ class FileInspection:
     def _sizes(self) -> dict[str, float]:
         return {"bytes": self.bytes, "framing": self.framing, "bitrate": self.bitrate}
 
-    def table(self) -> str:
-        """Give the file as aligned lines of text."""
+    def table(self, *more: tuple[str, str]) -> str:
+        """Give the file as aligned lines of text, and more names and values below."""
         header, codec = self.header, self.header.codec
         left_out = f", of the codec's {codec.width}" if header.width < codec.width else ""
         return aligned(
@@ -157,6 +158,7 @@ class FileInspection:
                 ("codec", f"{codec.class_path}, {codec.sample_rate} Hz, {_channels(codec.channels)} at a time"),
                 ("  codes' SHA-256", codec.codes_sha256),
                 ("  model's SHA-256", codec.model_sha256),
+                *more,
             ]
         )
 

@@ -1,4 +1,4 @@
-"""Keep the critics of the shipped restorer's last stage, and what their optimiser remembers, for a stage 3 of one's own.
+"""Keep the critics that the shipped restorer grew up with, and what their optimiser remembers, for one's own stage 3.
 
     python recipes/voice48/pack.py runs/voice48_3 generators/voice48
 

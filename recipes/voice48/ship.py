@@ -1,0 +1,232 @@
+"""Make the folder of the model that comes with unshift out of a run: weights, card, credits, how it was trained.
+
+    python recipes/voice48/ship.py runs/voice48 generators/voice48 --figures figures.md --readme README.md
+
+Run it again whenever the run or the figures are new; without --figures those of the card that is there stay.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import file_digest
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import torch
+import yaml
+from huggingface_hub import ModelCardData
+
+from gan.data.manifest import MANIFEST, ManifestError, PairRecord, read_manifest
+from gan.files import write_text
+from gan.journal import JournalError, read_journal
+from gan.pairs.settings import SETTINGS
+from generators import store
+from generators.contract import ModelError
+from generators.measure import measure
+from recipes.voice48.credits import ShipError, keep_credits, read_sources, recordings
+
+LARGEST = 15_000_000  # bytes of weights
+MOST_LINES = 500
+"""Training lines of a journal that are kept, evenly; its validations and verdicts are kept all."""
+NONE_YET = "Not measured yet."
+BETWEEN = re.compile(r"(<!-- figures -->\n).*?(\n<!-- /figures -->)", re.S)
+PLACE = re.compile(r"(?<![\w./:])/(?:[^\s/\"']+/)+")
+"""An absolute path's folders: where things lay on the machine that trained is nobody's business."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, make the folder, and say what came out."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("run", type=Path, help="the run whose best average is shipped")
+    parser.add_argument("folder", type=Path, help="the folder to write, replaced if there: generators/voice48")
+    parser.add_argument("--pairs", type=Path, help="what it was trained on (default: what the run names)")
+    parser.add_argument("--sources", type=Path, help="the recordings' credits (default: sources.jsonl beside them)")
+    parser.add_argument("--figures", type=Path, help="Markdown for the card's figures (default: those that are there)")
+    parser.add_argument("--readme", type=Path, help="a file whose marked place gets the figures too")
+    parsed = parser.parse_args(arguments)
+    try:
+        told = ship(parsed.run, parsed.folder, parsed.pairs, parsed.sources, parsed.figures)
+        if parsed.readme:
+            write_text(parsed.readme, with_figures(parsed.readme.read_text("utf-8"), figures_of(parsed.folder)))
+    except (ShipError, ModelError, ManifestError, JournalError, OSError, yaml.YAMLError) as error:
+        print(f"ship: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    print(told)  # noqa: T201
+    return 0
+
+
+def ship(run: Path, folder: Path, pairs: Path | None, sources: Path | None, figures: Path | None) -> str:
+    """Write the folder, whole or not at all, and say how large and how exact the weights are.
+
+    Args:
+        run: a run's folder, or a generator's with no run around it.
+        folder: is replaced where it stands.
+        pairs: the folder of pairs; None for the one that the run names.
+        sources: the recordings' credits, a JSON line each; None for sources.jsonl beside the recordings.
+        figures: Markdown; None keeps what the folder's card has.
+
+    Raises:
+        ShipError: something is missing, or the weights are too large.
+        ModelError, ManifestError, JournalError, OSError: the run or its pairs are damaged.
+    """
+    origin = store.resolve(run)
+    network, spec = store.load(origin), store.describe(origin)
+    config = _words(run / "config.yaml")
+    pairs = pairs or Path(str((config.get("data") or {}).get("pairs") or ""))
+    records, settings = read_manifest(pairs), _words(pairs / SETTINGS)
+    rows = read_sources(sources or Path(str(settings.get("source"))) / "sources.jsonl")
+    shown = figures.read_text("utf-8").strip() if figures else figures_of(folder)
+    partial = folder.with_name(folder.name + ".new")
+    store.save(partial, network, spec, half=True)
+    try:
+        size = (partial / store.WEIGHTS).stat().st_size
+        if size > LARGEST:
+            raise ShipError(f"the weights take {size:,} bytes, more than {LARGEST:,}: take a smaller network")
+        stages = list(keep_training(run, partial / "training"))
+        _keep_pairs(pairs, settings, partial / "training")
+        keep_credits(rows, partial)
+        facts = _facts(partial, network, spec, records) | {"stages": _stages(stages), "recordings": recordings(rows)}
+        facts |= _began(run)
+        body = Template((Path(__file__).with_name("card.md")).read_text("utf-8")).substitute(facts, figures=shown)
+        write_text(partial / "README.md", f"---\n{_front(stages)}\n---\n\n{body}")
+        store.put_in_place(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return f"{folder}: {size:,} bytes of weights; 16 bits change the output by {_change(origin, folder):.0f} dB"
+
+
+def figures_of(folder: Path) -> str:
+    """Give the figures of a shipped folder's card, "Not measured yet." where it has none."""
+    card = folder / "README.md"
+    found = BETWEEN.search(card.read_text("utf-8")) if card.is_file() else None
+    return found[0].split("\n", 1)[1].rsplit("\n", 1)[0] if found else NONE_YET
+
+
+def with_figures(text: str, figures: str) -> str:
+    """Put figures where a text has `<!-- figures -->` and `<!-- /figures -->` on lines of their own.
+
+    Raises:
+        ShipError: it has no such place.
+    """
+    if not BETWEEN.search(text):
+        raise ShipError("there is no place for figures: write <!-- figures -->, a line and <!-- /figures -->")
+    return BETWEEN.sub(lambda place: f"{place[1]}{figures}{place[2]}", text)
+
+
+def keep_training(run: Path, folder: Path) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Keep a run's configuration, journal and provenance, and in before/ those of the run that it started from.
+
+    Yields:
+        Each run's configuration and journal, the last run first.
+    """
+    folder.mkdir()
+    config, journal = _words(run / "config.yaml"), read_journal(run)
+    if not config:
+        return
+    began = {k: v for k, v in _words(run / "provenance.json").items() if k not in ("command", "platform")}
+    write_text(folder / "config.yaml", PLACE.sub("", yaml.safe_dump(config, sort_keys=False)))
+    write_text(folder / "provenance.json", PLACE.sub("", json.dumps(began, indent=1)) + "\n")
+    write_text(folder / "journal.jsonl", "".join(PLACE.sub("", json.dumps(one)) + "\n" for one in _thinned(journal)))
+    yield config, journal
+    if named := (config.get("initialise") or {}).get("folder"):
+        # A run, or a checkpoint within one.
+        places = [Path(named), *Path(named).parents][:4]
+        before = next((place for place in places if (place / "config.yaml").is_file()), None)
+        if before is not None:
+            yield from keep_training(before, folder / "before")
+        else:
+            print(f"ship: {named} is not at hand: how that run was trained is left out", file=sys.stderr)  # noqa: T201
+
+
+def _thinned(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    train = [entry for entry in journal if entry["kind"] == "train"]
+    every = -(-len(train) // MOST_LINES) or 1
+    kept = {id(entry) for entry in [*train[::every], *train[-1:]]}
+    return [entry for entry in journal if entry["kind"] != "train" or id(entry) in kept]
+
+
+def _keep_pairs(pairs: Path, settings: dict[str, Any], folder: Path) -> None:
+    digests = {}
+    for name in (MANIFEST, SETTINGS):
+        if (pairs / name).is_file():
+            with (pairs / name).open("rb") as file:
+                digests[name] = file_digest(file, "sha256").hexdigest()
+    words = {"sha256": digests, "settings": settings | {"source": Path(str(settings.get("source"))).name}}
+    write_text(folder / "pairs.json", json.dumps(words, indent=1) + "\n")
+
+
+def _facts(folder: Path, network: torch.nn.Module, spec: dict[str, Any], records: list[PairRecord]) -> dict[str, str]:
+    found = measure(network)
+    with (folder / store.WEIGHTS).open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    trained = [record for record in records if record.split == "train"]
+    return {
+        "class_path": spec["class_path"],
+        "parameters": f"{found.parameters:,}",
+        "megabytes": f"{(folder / store.WEIGHTS).stat().st_size / 1e6:.1f}",
+        "sample_rate": str(found.sample_rate),
+        "reach": f"{1000 * found.reach / found.sample_rate:.0f}",
+        "macs": f"{found.macs_per_second / 1e6:,.0f}",
+        "sha256": digest,
+        "pairs": f"{len(trained):,} to train on, {sum(record.seconds for record in trained) / 60:,.0f} minutes",
+        "shifts": ", ".join(f"{shift:+g}" for shift in sorted({record.semitones for record in trained})),
+        "shifters": ", ".join(sorted({record.shifter for record in trained} - {"none"})),
+    }
+
+
+def _began(run: Path) -> dict[str, str]:
+    known = _words(run / "provenance.json")
+    devices = known.get("devices")
+    return {
+        "started": str(known.get("started") or "at an unknown time"),
+        "commit": str(known.get("commit") or "unknown"),
+        "devices": ", ".join(map(str, devices)) if isinstance(devices, list) else "an unknown device",
+    }
+
+
+def _stages(stages: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> str:
+    lines = ["| stage | steps | minutes | losses by weight |", "|---|---|---|---|"]
+    for number, (config, journal) in enumerate(reversed(stages), start=1):
+        steps, seconds = (journal[-1]["step"], journal[-1]["seconds"]) if journal else (0, 0.0)
+        losses = ", ".join(f"{weight:g} {name.replace('_', ' ')}" for name, weight in config["weights"].items())
+        lines.append(f"| {number} | {steps:,} of {config['steps']:,} | {seconds / 60:,.0f} | {losses} |")
+    return "\n".join(lines) if stages else "Nothing is known of its training."
+
+
+def _front(stages: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> str:
+    values: dict[str, float] = next(
+        (one["values"] for _, journal in stages for one in journal if one["kind"] == "validation"), {}
+    )
+    data = ModelCardData(
+        license="mit",
+        library_name="unshift",
+        pipeline_tag="audio-to-audio",
+        tags=["audio", "audio-restoration", "pitch-shifting", "singing", "speech"],
+        metrics=sorted(name for name in values if not name.endswith("_baseline")) or None,
+    )
+    return data.to_yaml()
+
+
+def _change(origin: Path, folder: Path) -> float:
+    """How far off the shipped weights' output is from the run's, in dB below the output, for a second of noise."""
+    generator = torch.Generator().manual_seed(0)
+    exact, shipped = store.load(origin), store.load(folder)
+    noise = 0.1 * torch.randn(1, 1, measure(exact).sample_rate, generator=generator)
+    with torch.no_grad():
+        outputs = [network.restore(noise) for network in (exact, shipped)]  # type: ignore[operator]
+    error = (outputs[1] - outputs[0]).square().mean() / outputs[0].square().mean()
+    return float(10 * torch.log10(error + 1e-30))
+
+
+def _words(file: Path) -> dict[str, Any]:
+    words = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
+    return words if isinstance(words, dict) else {}
+
+
+if __name__ == "__main__":
+    main()
