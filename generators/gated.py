@@ -6,45 +6,74 @@ import torch
 from torch import Tensor, nn
 
 from features.spectrum import contrast
+from generators.contract import Estimate, Pair
 from generators.spectral import SpectralRestorer
 
-OPEN = 2.0  # of the gate's sigmoid at the start: 88 % open
-HOLD = 65  # frames that a gate's opening is averaged over: 0.35 s at a hop of 256 samples and 48 kHz
+OPEN = 2.0  # logit of the gate at the start: 88 % open
+HOLD = 129  # frames that a gate's logit is the mean of: 0.69 s at a hop of 256 samples and 48 kHz
 
 
 class GatedRestorer(SpectralRestorer):
     """A spectral restorer whose change of the spectrum goes through a gate for each frame, open for what was shifted.
 
     Clean input is to come back as it is, and a distance's slope at no distance does not shrink: a network that learns
-    that from many unshifted examples learns little else, and one that hears few of them mends what is whole. So two
-    small convolutions listen to the contrast of the spectrogram (features.spectrum.contrast), which tells shifted from
-    clean within a few frames, and say how much of the change is taken. From a trained SpectralRestorer of the same
-    sizes the rest can be begun: initialise.parts generator.enter, generator.norm, generator.layers,
-    generator.leave_norm and generator.leave.
+    that from many unshifted examples learns little else, and one that hears few of them mends what is whole. So a few
+    small convolutions of their own listen to the contrast of the spectrogram (features.spectrum.contrast), and how far
+    the gate opens is the share of the change that is taken.
+
+    They are told what they hear: their loss is the cross entropy of "was this shifted", the penalty `gate`, and of no
+    distance (left to a distance, a gate learns how much to change of which sound, shifted or not). A pair of twice the
+    same is one that was not shifted. Behind a gate that is shut the layers learn nothing from such pairs, so there may
+    be many.
+
+    From a trained SpectralRestorer of the same sizes all else can be begun: initialise.parts generator.enter,
+    generator.norm, generator.layers, generator.leave_norm and generator.leave.
 
     Args:
-        listeners: channels of the gate's hidden layer.
+        listeners: channels of the gate's hidden layers, a multiple of 4.
         sizes: see `generators.spectral.SpectralRestorer`.
 
     Raises:
         ModelError: sizes that do not fit each other.
     """
 
-    def __init__(self, listeners: int = 64, **sizes: Any) -> None:
+    def __init__(self, listeners: int = 96, **sizes: Any) -> None:
         super().__init__(**sizes)
         last = nn.Conv1d(listeners, 1, 5, padding=2)
         nn.init.zeros_(last.weight)
         if last.bias is not None:
             nn.init.constant_(last.bias, OPEN)
-        self.gate = nn.Sequential(nn.Conv1d(self.bins, listeners, 5, padding=2), nn.GELU(), last)
-        # The contrast sees four frames to either side, each convolution two.
-        self.reach = max(self.reach, self.fft + (8 + HOLD // 2) * self.hop)
+        self.gate = nn.Sequential(
+            nn.Conv1d(self.bins, listeners, 5, padding=2),
+            nn.GELU(),
+            nn.Conv1d(listeners, listeners, 5, padding=2, groups=4),
+            nn.GELU(),
+            last,
+        )
+        # The contrast sees four frames to either side, each of three convolutions two.
+        self.reach = max(self.reach, self.fft + (10 + HOLD // 2) * self.hop)
+
+    def forward(self, pair: Pair) -> Estimate:
+        """Mend the pair's source, and say what the gate's opinion of it costs."""
+        source = pair.source.reshape(-1, pair.source.shape[-1])
+        features = self._features(self._spectrum(source)[0])
+        said = self._logits(features[:, : self.bins])[:, 0].to(features.dtype)
+        shifted = (pair.source != pair.target).flatten(0, 1).any(dim=1).to(said.dtype)
+        costs = nn.functional.binary_cross_entropy_with_logits(said, shifted[:, None].expand_as(said))
+        right = ((said > 0) == (shifted[:, None] > 0)).to(said.dtype).mean()
+        return Estimate(self.restore(pair.source), pair.target, {"gate": costs}, {"gate_right": right})
 
     def opening(self, magnitude: Tensor) -> Tensor:
         """Say how far it opens, [batch, 1, frames], for a compressed spectrogram, [batch, bins, frames]."""
+        return torch.sigmoid(self._logits(magnitude))
+
+    def _logits(self, magnitude: Tensor) -> Tensor:
         said = self.gate(contrast(magnitude))
-        held = nn.functional.avg_pool1d(said, HOLD, 1, HOLD // 2, count_include_pad=False)
-        return torch.sigmoid(held)
+        held: Tensor = nn.functional.avg_pool1d(said, HOLD, 1, HOLD // 2, count_include_pad=False)
+        return held
 
     def _network(self, features: Tensor) -> Tensor:
-        return super()._network(features) * self.opening(features[:, : self.bins])
+        # In training the gate hears nothing of a distance.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.training):
+            opening = self.opening(features[:, : self.bins])
+        return super()._network(features) * opening

@@ -29,7 +29,9 @@ class SpectralRestorer(nn.Module):
 
     The layers hear the spectrum compressed, |X|^0.3 and its real and imaginary part. The output is
     X exp(gain) + local level x (a + ib), so that what is added scales with what is there: a louder input gives a louder
-    output of nearly the same kind.
+    output of nearly the same kind. Without the identity path it is local level x (a + ib) alone.
+
+    `generators.polar.PolarRestorer` has the same layers and another head.
 
     Args:
         sample_rate: in Hz.
@@ -39,6 +41,7 @@ class SpectralRestorer(nn.Module):
         layers: how many.
         kernel: frames that a layer's convolution sees, odd.
         expansion: of the dense layers.
+        identity: keep the input's spectrum in the output, and start as the identity.
 
     Raises:
         ModelError: sizes that do not fit each other.
@@ -53,6 +56,7 @@ class SpectralRestorer(nn.Module):
         layers: int = 6,
         kernel: int = 7,
         expansion: int = 4,
+        identity: bool = True,
     ) -> None:
         super().__init__()
         if fft % hop or fft < 4 * hop or not kernel % 2:
@@ -60,6 +64,7 @@ class SpectralRestorer(nn.Module):
         self.sample_rate = sample_rate
         self.fft = fft
         self.hop = hop
+        self.identity = identity
         self.reach = fft + (layers * (kernel // 2) + 1) * hop
         self.bins = fft // 2 + 1
         self.register_buffer("window", torch.hann_window(fft), persistent=False)
@@ -67,9 +72,10 @@ class SpectralRestorer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.layers = nn.Sequential(*(ConvNeXt(width, kernel, expansion, 1 / layers) for _ in range(layers)))
         self.leave_norm = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, 3 * self.bins)
-        for parameter in self.leave.parameters():
-            nn.init.zeros_(parameter)
+        self.leave = nn.Linear(width, self._outputs() * self.bins)
+        if identity:
+            for parameter in self.leave.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, pair: Pair) -> Estimate:
         """Mend the pair's source."""
@@ -78,7 +84,18 @@ class SpectralRestorer(nn.Module):
     def restore(self, waveform: Tensor) -> Tensor:
         """Mend [batch, channels, samples] of any length from 1; each channel by itself, to the same shape."""
         batch, channels, samples = waveform.shape
-        source = pad_to_multiple(waveform.reshape(batch * channels, samples), self.hop)
+        spectrum, window = self._spectrum(waveform.reshape(batch * channels, samples))
+        change = self._network(self._features(spectrum)).to(window.dtype)
+        with torch.autocast(waveform.device.type, enabled=False):
+            mended = self._mended(spectrum, change)
+            # Of the padded length, so that the last samples have all their frames.
+            length = (spectrum.shape[-1] - 1) * self.hop
+            output = torch.istft(mended, self.fft, self.hop, window=window, center=True, length=length)
+        return output[..., :samples].reshape(batch, channels, samples)
+
+    def _spectrum(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform [n, samples] to [n, bins, frames], and give the window, whose precision is the transform's."""
+        source = pad_to_multiple(waveform, self.hop)
         # Transforms stay in full precision under autocast; float64 stays float64.
         with torch.autocast(waveform.device.type, enabled=False):
             source = source if source.dtype == torch.float64 else source.float()
@@ -86,11 +103,7 @@ class SpectralRestorer(nn.Module):
             spectrum = torch.stft(
                 source, self.fft, self.hop, window=window, center=True, pad_mode="constant", return_complex=True
             )
-        change = self._network(self._features(spectrum)).to(source.dtype)
-        with torch.autocast(waveform.device.type, enabled=False):
-            mended = self._mended(spectrum, change)
-            output = torch.istft(mended, self.fft, self.hop, window=window, center=True, length=source.shape[-1])
-        return output[..., :samples].reshape(batch, channels, samples)
+        return spectrum, window
 
     def _features(self, spectrum: Tensor) -> Tensor:
         power = spectrum.real.square() + spectrum.imag.square() + 1e-12
@@ -104,9 +117,23 @@ class SpectralRestorer(nn.Module):
         result: Tensor = self.leave(self.leave_norm(hidden)).transpose(1, 2)
         return result
 
+    def _outputs(self) -> int:
+        """Say how many numbers the head needs for a bin."""
+        return 3 if self.identity else 2
+
     def _mended(self, spectrum: Tensor, change: Tensor) -> Tensor:
-        gain, real, imaginary = change.chunk(3, dim=1)
-        level = nn.functional.avg_pool1d(spectrum.abs().transpose(1, 2), 9, 1, 4).transpose(1, 2)
-        # A bound of 3 nepers, 26 dB either way: more is a matter of what is added.
-        louder = torch.exp(3 * torch.tanh(gain / 3))
-        return spectrum * louder + torch.complex(level * real, level * imaginary)
+        """Make the output's spectrum of the input's and the head's numbers, [batch, outputs * bins, frames]."""
+        *gain, real, imaginary = change.chunk(self._outputs(), dim=1)
+        level = local_level(spectrum)
+        added = torch.complex(level * real, level * imaginary)
+        return spectrum * bounded_gain(gain[0]) + added if self.identity else added
+
+
+def local_level(spectrum: Tensor) -> Tensor:
+    """Give the mean magnitude of each bin and four to either side, of [batch, bins, frames]."""
+    return nn.functional.avg_pool1d(spectrum.abs().transpose(1, 2), 9, 1, 4).transpose(1, 2)
+
+
+def bounded_gain(nepers: Tensor) -> Tensor:
+    """Give the factor of a gain, at most 3 nepers, 26 dB, either way: more is a matter of what is added."""
+    return torch.exp(3 * torch.tanh(nepers / 3))

@@ -11,7 +11,7 @@ from gan.weighing import check_weights, weights_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 STAGES = sorted(file for place in (".", "tiny", "codec", "voice48") for file in (RECIPES / place).glob("*.yaml"))
-PENALTIES = {"commitment", "codebook", "kl"}
+PENALTIES = {"commitment", "codebook", "kl", "gate"}
 TINY = RECIPES / "tiny" / "stage3.yaml"
 
 

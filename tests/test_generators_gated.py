@@ -4,9 +4,11 @@ import torch
 from torch import Tensor
 
 from features.spectrum import contrast
+from generators.contract import Pair
 from generators.gated import HOLD, GatedRestorer
 from generators.spectral import SpectralRestorer
 
+SHIFTED = torch.tensor([True, False] * 4)
 SIZES = {"fft": 64, "hop": 16, "width": 8, "layers": 2}
 
 
@@ -41,26 +43,55 @@ def test_the_gate_opens_by_the_mean_of_what_is_heard_around() -> None:
         assert torch.isclose(opening[frame], torch.sigmoid(around.mean()), atol=1e-5)
 
 
-def test_the_gate_learns_to_tell_flutter_from_steady_noise_at_any_level() -> None:
+def test_the_gate_learns_from_its_penalty_alone_to_tell_flutter_from_steady_noise_at_any_level() -> None:
     torch.manual_seed(3)
     network = GatedRestorer(listeners=8, **SIZES)
-    optimiser = torch.optim.Adam(network.gate.parameters(), lr=1e-2)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    frozen = {name: parameter.clone() for name, parameter in network.named_parameters() if "gate" not in name}
 
-    def heard(flutter: bool, level: float) -> Tensor:
-        waveform = level * torch.randn(8, 4096)
-        if flutter:
-            waveform = waveform * (1 + torch.sin(torch.arange(4096) * 0.05)) / 2
-        spectrum = torch.stft(waveform, 64, 16, window=torch.hann_window(64), return_complex=True)
-        return network.opening(spectrum.abs() ** 0.3)
+    def pair(level: float) -> Pair:
+        clean = level * torch.randn(8, 1, 4096)
+        flutter = (1 + torch.sin(torch.arange(4096) * 0.05)) / 2
+        return Pair(torch.where(SHIFTED[:, None, None], clean * flutter, clean), clean, 48000)
 
     for _ in range(60):
-        loss = heard(True, 0.1).sub(1).square().mean() + heard(False, 0.1).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
+        network(pair(0.1)).penalties["gate"].backward()
         optimiser.step()
+        optimiser.zero_grad()
+    assert all(torch.equal(parameter, frozen[name]) for name, parameter in network.named_parameters() if name in frozen)
     for level in (0.03, 0.3):
         with torch.no_grad():
-            assert float(heard(True, level).min()) > float(heard(False, level).max())
+            facts, opening = network(pair(level)).facts, heard(network, pair(level))
+        assert facts["gate_right"] == 1
+        assert float(opening[SHIFTED].min()) > 0.5 > float(opening[~SHIFTED].max())
+
+
+def heard(network: GatedRestorer, pair: Pair) -> Tensor:
+    spectrum, _ = network._spectrum(pair.source[:, 0])
+    return network.opening(spectrum.abs() ** 0.3)
+
+
+def test_no_distance_reaches_the_gate_and_behind_a_shut_one_nothing_is_learned() -> None:
+    waveform = 0.1 * torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(1))
+    for bias, learns in ((-100.0, False), (100.0, True)):
+        network = gated(bias).train()
+        estimate = network(Pair(waveform, 0.5 * waveform, 48000))
+        (estimate.output - estimate.target).square().mean().backward()
+        assert all(p.grad is None for p in network.gate.parameters())
+        assert (float(network.leave.weight.grad.abs().max()) > 1e-9) == learns  # type: ignore[union-attr]
+
+
+def test_the_penalty_is_the_mean_over_examples() -> None:
+    """So that a batch in parts, or on two processes, teaches what the batch in one does."""
+    network = gated(0.3)
+    torch.nn.init.normal_(network.gate[-1].weight)  # type: ignore[arg-type]
+    source = 0.1 * torch.randn(4, 1, 3000, generator=torch.Generator().manual_seed(5))
+    target = torch.where(SHIFTED[:4, None, None], 0.9 * source, source)
+    whole = network(Pair(source, target, 48000)).penalties["gate"]
+    parts = [
+        network(Pair(source[place], target[place], 48000)).penalties["gate"] for place in (slice(0, 1), slice(1, 4))
+    ]
+    assert torch.isclose(whole, (parts[0] + 3 * parts[1]) / 4, atol=1e-6)
 
 
 def test_contrast_forgets_what_changes_slowly() -> None:

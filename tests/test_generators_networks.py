@@ -15,8 +15,11 @@ from gan.audio import read
 from generators.codec import Codec
 from generators.contract import Generator, Mender, ModelError, Pair
 from generators.convolution import Down, Snake, Up
+from generators.gated import GatedRestorer
 from generators.gaussian import Gaussian
 from generators.measure import measure
+from generators.patch import PatchRestorer
+from generators.polar import PolarRestorer
 from generators.restorer import Restorer
 from generators.spectral import SpectralRestorer
 from generators.spectral_codec import SpectralDecoder, SpectralEncoder
@@ -30,7 +33,13 @@ SMALL: dict[str, Callable[[], nn.Module]] = {
     "stem": lambda: Restorer(channels=[2, 3, 4], strides=[3, 5], stem=2),
     "transposed": lambda: Restorer(channels=[2, 3, 4], strides=[3, 4], upsample="transposed"),
     "identity": lambda: Restorer(channels=[2, 3], strides=[8], identity=True),
+    "patch": lambda: PatchRestorer(patch=3, channels=[4, 5], strides=[4]),
+    "patch alone": lambda: PatchRestorer(patch=4, channels=[2, 3], strides=[2], upsample="nearest", identity=False),
     "spectral": lambda: SpectralRestorer(fft=64, hop=16, width=8, layers=2),
+    "gated": lambda: GatedRestorer(listeners=4, fft=64, hop=16, width=8, layers=2),
+    "spectral alone": lambda: SpectralRestorer(fft=64, hop=16, width=8, layers=2, identity=False),
+    "polar": lambda: PolarRestorer(fft=64, hop=16, width=8, layers=2),
+    "polar alone": lambda: PolarRestorer(fft=64, hop=16, width=8, layers=2, identity=False),
 }
 
 
@@ -136,7 +145,7 @@ def test_a_stream_holds_a_chunk_and_its_context_only() -> None:
     assert max(seen) <= 1000 + 2 * (network.reach + network.hop)
 
 
-@pytest.mark.parametrize("name", ["identity", "spectral"])
+@pytest.mark.parametrize("name", ["identity", "patch", "spectral", "polar"])
 def test_starts_as_the_identity(name: str) -> None:
     source = clip(9001)
     with torch.inference_mode():
