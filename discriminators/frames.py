@@ -25,7 +25,7 @@ class SpectrogramFrames(nn.Module):
         window: of the STFT, in samples, a multiple of 4; the hop is a quarter of it.
         width: channels of the hidden layers.
         layers: how many hidden layers.
-        kernel: frames that a layer sees, odd.
+        kernel: frames that a hidden layer sees, odd; the first and the last one see 3.
         weight_norm: as DAC trains its critics.
     """
 

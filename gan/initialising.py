@@ -32,6 +32,8 @@ def initialise(recipe: Recipe, origin: Initialise) -> None:
     judging = sorted({CRITICS, MOMENTS} & set(origin.parts))
     if judging and recipe.adversary is None:
         raise ConfigError(f"initialise.parts names {judging[0]}, but the recipe has no adversary: take them out")
+    if judging == [MOMENTS]:
+        raise ConfigError(f"initialise.parts names {MOMENTS} without {CRITICS}: name both, or neither")
     if CRITICS in judging and recipe.adversary:
         load_critics(_judges(folder), recipe.adversary.panel)
 
@@ -46,16 +48,20 @@ def take_moments(origin: Initialise, optimiser: Optimizer) -> None:
     """
     folder = _judges(store.resolve(Path(origin.folder)))
     file = folder / CRITICS / "training.pt" if (folder / CRITICS / "training.pt").exists() else folder / "training.pt"
-    own = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
+    words = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
     try:
-        load_optimiser(optimiser, load_tensors(file)[MOMENTS])
+        saved = load_tensors(file).get(MOMENTS)
     except CheckpointError as error:
         raise CheckpointError(f"cannot take {MOMENTS} from {file}: it is missing or damaged") from error
+    if saved is None:
+        raise CheckpointError(f"cannot take {MOMENTS} from {file}: its run had no critics")
+    try:
+        groups = zip(saved["param_groups"], words, strict=True)
+        load_optimiser(
+            optimiser, saved | {"param_groups": [{"params": group["params"], **own} for group, own in groups]}
+        )
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(plain(f"cannot take {MOMENTS} from {file}: it is of other critics ({error})")) from error
-    for group, words in zip(optimiser.param_groups, own, strict=True):
-        group.pop("initial_lr", None)
-        group.update(words)
 
 
 def _judges(folder: Path) -> Path:

@@ -71,6 +71,18 @@ def test_unshifted_examples_are_the_share_that_is_asked_for(pairs: Path, share: 
     counts = [np.bincount(crops.places, minlength=len(none))[~none] for crops in (plain, mixed)]
     assert np.array_equal(*counts), "every shifted second is as likely as before"
     assert PairCrops(pairs, 0.2, 1, semitones=[0], unshifted=share).places.size, "where there is nothing else it stays"
+    if share:
+        with pytest.raises(ManifestError, match=r"no training pair without a shift, of which data\.unshifted asks"):
+            PairCrops(pairs, 0.2, 1, semitones=[12], unshifted=share)
+
+
+def test_every_unshifted_second_comes_in_some_epoch(pairs: Path) -> None:
+    few = PairCrops(pairs, 0.2, 1, unshifted=0.05)
+    epochs = [Counter(few._draw_order(epoch).tolist()) for epoch in range(60)]
+    none = [number for number, record in enumerate(few.records) if record.semitones == 0]
+    assert len({sum(epoch.values()) for epoch in epochs}) == 1
+    assert {number for epoch in epochs for number in epoch} >= set(none)
+    assert len({tuple(epoch[number] for number in none) for epoch in epochs}) > 1
 
 
 def test_a_share_of_examples_loses_its_highest_frequencies_on_both_sides(pairs: Path) -> None:

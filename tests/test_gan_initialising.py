@@ -58,6 +58,14 @@ def test_rates_are_those_of_the_new_recipe(two_steps: Path, pairs: Path, tmp_pat
     assert moments(two_steps, 2)["param_groups"][0]["initial_lr"] > 0  # type: ignore[index]
 
 
+def test_what_the_new_recipe_says_of_its_optimiser_holds(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
+    """The moments were kept by a fused one."""
+    run = frozen(tmp_path / "run", pairs, two_steps, MOMENTS, "--adversary.optimiser.init_args.fused", "false")
+    assert moments(run, 2)["param_groups"][0]["fused"] is False  # type: ignore[index]
+    with pytest.raises(CheckpointError, match="it is of other critics"):  # it keeps one number more for each weight
+        frozen(tmp_path / "two", pairs, two_steps, MOMENTS, "--adversary.optimiser.init_args.amsgrad", "true")
+
+
 def test_a_model_may_have_its_critics_with_it(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
     whole = checkpoint.folder_of(two_steps, 2)
     model = Path(shutil.copytree(whole / "average", tmp_path / "model"))
@@ -77,5 +85,10 @@ def test_what_cannot_be_taken_is_told_in_one_line(two_steps: Path, pairs: Path, 
             frozen(tmp_path / "run", pairs, origin, MOMENTS)
         assert "\n" not in str(caught.value)
         training.write_bytes(b"")
+    torch.save({name: value for name, value in values.items() if name != "critics_optimiser"}, training)
+    with pytest.raises(CheckpointError, match="its run had no critics"):
+        frozen(tmp_path / "run", pairs, origin, MOMENTS)
+    with pytest.raises(ConfigError, match="critics_optimiser without critics"):
+        frozen(tmp_path / "run", pairs, origin, MOMENTS.replace("critics,", ""))
     with pytest.raises(ConfigError, match="names critics, but the recipe has no adversary"):
         run_stage(1, tmp_path / "one", pairs, "--initialise.folder", str(two_steps), CRITICS, "--steps", "1")

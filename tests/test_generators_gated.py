@@ -1,5 +1,6 @@
 """The restorer behind a gate: shut it is the identity, open it is the restorer, and it can learn which to be."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -102,3 +103,10 @@ def test_contrast_forgets_what_changes_slowly() -> None:
     plain, coloured = contrast(10 * fine), contrast(10 * fine * slope)
     assert float((plain - coloured).abs().mean()) < 0.1 * float(plain.abs().mean())
     assert float(contrast(torch.full((1, 20, 20), 3.0)).abs().max()) < 1e-6
+    assert float(contrast(1e-3 * fine).abs().max()) < 0.02 * float(plain.abs().max()), "what is faint is not magnified"
+
+
+@torch.no_grad()
+def test_a_fresh_gate_is_nearly_open() -> None:
+    magnitude = torch.rand(1, 33, 200, generator=torch.Generator().manual_seed(6))
+    assert float(GatedRestorer(listeners=4, **SIZES).opening(magnitude).mean()) == pytest.approx(0.88, abs=0.01)

@@ -56,6 +56,10 @@ def test_there_are_files_to_look_at() -> None:
     assert {name_of(file).split("/")[0] for file in FILES} == set(ROOMS)
 
 
+def test_what_every_room_may_import_imports_nothing_of_ours() -> None:
+    assert not {module.split(".")[0] for module in imports(ROOT / "features/spectrum.py")} & set(ROOMS)
+
+
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_imports_run_one_way(file: Path) -> None:
     room = name_of(file).split("/")[0]

@@ -133,6 +133,7 @@ def test_a_draw_is_of_all_shifters_and_shifts_and_each_piece_has_its_own() -> No
     assert 0.5 < counts["Psola", 3.0] / counts["Psola", -3.0] < 2
     assert len(replace(settings, draw=99).shifts("a", 0)) == 7
     assert [k for _, k in replace(settings, draw=99).shifts("a", 0)][:2] == [0.0, -3.0]
+    assert len(replace(settings, seed=-1).shifts("\udcff.wav", 0)) == 2, "any seed, and any name that a file can have"
     assert replace(settings, seed=1).shifts("a/1.wav", 0) != replace(settings, seed=2).shifts("a/1.wav", 0)
 
 

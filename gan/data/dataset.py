@@ -89,21 +89,29 @@ class PairCrops(Dataset[Example]):
         self.gain, self.narrow = gain, narrow
         counts = [ceil(record.samples / self.crop) for record in self.records]
         self.places = np.repeat(np.arange(len(self.records)), counts)
+        self.share = unshifted
         if unshifted is not None:
-            self.places = self._with_share(unshifted)
+            self.places = self._with_share(unshifted, 0)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
-    def _with_share(self, unshifted: float) -> NDArray[np.int64]:
-        """Repeat or leave out unshifted examples until they are such a share of an epoch."""
-        of_none = np.array([record.semitones == 0 for record in self.records])[self.places]
-        none, others = self.places[of_none], self.places[~of_none]
-        if not len(none) or not len(others):
-            return self.places
-        mixed = np.random.default_rng([self.seed, 2]).permutation(none)
+    def _with_share(self, unshifted: float, epoch: int) -> NDArray[np.int64]:
+        """Give places of an epoch of which such a share is unshifted, some of them twice, or other ones every epoch."""
+        places = np.repeat(np.arange(len(self.records)), [ceil(record.samples / self.crop) for record in self.records])
+        of_none = np.array([record.semitones == 0 for record in self.records])[places]
+        none, others = places[of_none], places[~of_none]
+        if not len(none) and unshifted:
+            raise ManifestError(
+                f"{self.folder} holds no training pair without a shift, of which data.unshifted asks {unshifted:g}: "
+                f"make pairs again with 0 among --semitones, or leave data.unshifted out"
+            )
+        if not len(others):
+            return places
+        mixed = np.random.default_rng([self.seed, 2, epoch]).permutation(none)
         return np.concatenate([np.resize(mixed, round(len(others) * unshifted / (1 - unshifted))), others])
 
     def _draw_order(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.seed, 0, epoch]).permutation(self.places)
+        places = self.places if self.share is None else self._with_share(self.share, epoch)
+        return np.random.default_rng([self.seed, 0, epoch]).permutation(places)
 
     def __getitem__(self, index: int) -> Example:
         """Give source and target of example `index`, each [channels, samples].

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -113,8 +114,9 @@ class PairSettings:
         names = sorted(self.shifters if self.draw else set(self.shifters))
         every = [(name if k else UNSHIFTED, k) for name in names for k in sorted({float(k) for k in self.semitones})]
         if self.draw is not None:
-            draw = np.random.default_rng([self.seed, number, *origin.encode()])
-            every = [every[place] for place in draw.permutation(len(every))]
+            digest = sha256(f"{self.seed}:{number}:{origin}".encode(errors="surrogatepass")).digest()
+            order = np.random.default_rng(int.from_bytes(digest[:8])).permutation(len(every))
+            every = [every[place] for place in order]
         # An unshifted pair is made once, and comes first.
         return sorted(list(dict.fromkeys(every))[: self.draw], key=lambda shift: (shift[1] != 0, *shift))
 

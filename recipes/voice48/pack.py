@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gan.checkpoint import load_tensors
+from gan.checkpoint import CheckpointError, load_tensors
 from gan.initialising import CRITICS, MOMENTS
 from generators import store
+from generators.contract import ModelError
 
 
 def smaller(value: Any) -> Any:
@@ -34,15 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run of stage 3")
     parser.add_argument("folder", type=Path, help="the shipped model")
     parsed = parser.parse_args(arguments)
-    checkpoint = store.resolve(parsed.run).parent
+    try:
+        checkpoint = store.resolve(parsed.run).parent
+        moments = load_tensors(checkpoint / "training.pt").get(MOMENTS)
+    except (ModelError, CheckpointError) as error:
+        parser.error(str(error))
+    if moments is None or not parsed.folder.is_dir():
+        parser.error(f"{parsed.run} has no critics" if moments is None else f"{parsed.folder} is no folder")
     pack = parsed.folder / CRITICS
     partial = pack.with_name(CRITICS + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     state = load_file(checkpoint / CRITICS / store.WEIGHTS)
     save_file({name: tensor.half() for name, tensor in state.items()}, partial / store.WEIGHTS)
-    moments = load_tensors(checkpoint / "training.pt")[MOMENTS]
     torch.save({MOMENTS: moments | {"state": smaller(moments["state"])}}, partial / "training.pt")
+    for file in partial.iterdir():
+        store.sync(file)
     store.put_in_place(partial, pack)
 
 

@@ -3,6 +3,7 @@
     python recipes/voice48/recordings.py AUDIO recordings
 
 AUDIO holds folders with a MANIFEST.tsv each: file, kind, speaker_or_piece, licence and more in columns of these names.
+A deeper copy lies beside its recording, in the speaker's folder: a split by speaker keeps the two together.
 """
 
 import argparse
@@ -52,22 +53,26 @@ def deeper(waveform: Waveform, rate: int, file: str) -> Waveform:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write DST/SPEAKER/NAME.flac, for voices DST/SPEAKER_deep/NAME.flac too, and credits in DST/sources.jsonl."""
+    """Write DST/SPEAKER/NAME.flac, for voices NAME_deep.flac too, and credits in DST/sources.jsonl."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("audio", type=Path, help="folder that holds speech_train and music_train")
     parser.add_argument("destination", type=Path, help="new folder for the recordings")
     parsed = parser.parse_args(arguments)
-    parsed.destination.mkdir(parents=True)
+    if parsed.destination.exists():
+        parser.error(f"{parsed.destination} is there already: name a new folder")
+    if missing := [name for name in FOLDERS if not (parsed.audio / name / "MANIFEST.tsv").is_file()]:
+        parser.error(f"{parsed.audio} holds no {missing[0]}/MANIFEST.tsv: name the folder that does")
     rows = list(free_rows(parsed.audio))
+    parsed.destination.mkdir(parents=True)
     with (parsed.destination / "sources.jsonl").open("x", encoding="utf-8") as sources:
         for folder, row in tqdm(rows, desc="recordings", disable=None):
             waveform, rate = read(folder / row["file"])
             waveform = waveform.mean(axis=0, keepdims=True)
-            copies = {speaker(row): waveform}
+            copies = {"": waveform}
             if row["kind"] in VOICES:
-                copies[f"{speaker(row)}_deep"] = deeper(waveform, rate, row["file"])
-            for name, copy in copies.items():
-                file = parsed.destination / name / f"{Path(row['file']).stem}.flac"
+                copies["_deep"] = deeper(waveform, rate, row["file"])
+            for ending, copy in copies.items():
+                file = parsed.destination / speaker(row) / f"{Path(row['file']).stem}{ending}.flac"
                 file.parent.mkdir(exist_ok=True)
                 write(file, copy, rate, subtype="PCM_24")
             known = {key: row[key] for key in ("file", "seconds", "kind", "speaker_or_piece", "source", "licence")}
