@@ -22,9 +22,9 @@ class GatedRestorer(SpectralRestorer):
     the gate opens is the share of the change that is taken.
 
     They are told what they hear: their loss is the cross entropy of "was this shifted", the penalty `gate`, and of no
-    distance (left to a distance, a gate learns how much to change of which sound, shifted or not). A pair of twice the
-    same is one that was not shifted. Behind a gate that is shut the layers learn nothing from such pairs, so there may
-    be many.
+    distance (left to a distance, a gate learns how much to change of which sound, shifted or not). They hear both sides
+    of every pair: the same words, shifted and clean, are told apart in a tenth of the steps that it takes with clean
+    sides of other pairs. A pair of twice the same is clean on both.
 
     From a trained SpectralRestorer of the same sizes all else can be begun: initialise.parts generator.enter,
     generator.norm, generator.layers, generator.leave_norm and generator.leave.
@@ -55,12 +55,13 @@ class GatedRestorer(SpectralRestorer):
 
     def forward(self, pair: Pair) -> Estimate:
         """Mend the pair's source, and say what the gate's opinion of it costs."""
-        source = pair.source.reshape(-1, pair.source.shape[-1])
-        features = self._features(self._spectrum(source)[0])
+        both = torch.cat([side.reshape(-1, side.shape[-1]) for side in (pair.source, pair.target)])
+        features = self._features(self._spectrum(both)[0])
         said = self._logits(features[:, : self.bins])[:, 0].to(features.dtype)
         shifted = (pair.source != pair.target).flatten(0, 1).any(dim=1).to(said.dtype)
-        costs = nn.functional.binary_cross_entropy_with_logits(said, shifted[:, None].expand_as(said))
-        right = ((said > 0) == (shifted[:, None] > 0)).to(said.dtype).mean()
+        wanted = torch.cat([shifted, torch.zeros_like(shifted)])[:, None].expand_as(said)
+        costs = nn.functional.binary_cross_entropy_with_logits(said, wanted)
+        right = ((said > 0) == (wanted > 0)).to(said.dtype).mean()
         return Estimate(self.restore(pair.source), pair.target, {"gate": costs}, {"gate_right": right})
 
     def opening(self, magnitude: Tensor) -> Tensor:
