@@ -172,6 +172,19 @@ def flat_samples(channel: np.ndarray, ceiling: float) -> int:
     return int(lengths[lengths >= 3].sum())
 
 
+def test_the_same_samples_are_not_the_same_bytes(tmp_path: Path) -> None:
+    """Half a sound of 16 bits is exact in a float32 WAV: their likeness is 1, or by rounding a little more."""
+    voice, rate = read(VOICE)
+    write(tmp_path / "a.flac", voice, rate)
+    soundfile.write(tmp_path / "b.wav", -0.5 * voice[0], rate, subtype="FLOAT")
+    (alone,) = examine_recordings(tmp_path, progress=False).findings
+    assert "the same sound (1.000) as b.wav;" in alone.line()
+    shutil.copy(tmp_path / "a.flac", tmp_path / "c.flac")
+    (group,) = examine_recordings(tmp_path, progress=False).findings
+    assert "the same sound (1.000) as b.wav, c.flac;" in group.line()
+    assert alone.value <= 1
+
+
 @pytest.mark.parametrize("ending", [".ogg", ".mp3", ".opus", ".wav"])
 def test_a_copy_in_another_container_is_known(ending: str, tmp_path: Path) -> None:
     voice, rate = read(VOICE)
@@ -181,6 +194,7 @@ def test_a_copy_in_another_container_is_known(ending: str, tmp_path: Path) -> No
     found = examine_recordings(tmp_path, progress=False)
     (copy,) = found.findings
     assert (copy.kind, copy.file, copy.others) == ("duplicate", "a.flac", (f"b{ending}",))
+    assert "the same sound (" in copy.line()
 
 
 def test_copies_are_told_of_as_a_group(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ import torch
 from gan.audio import Waveform, write
 from gan.cli import main
 from gan.data.manifest import PairRecord, read_manifest
-from gan.evaluating import progress
+from gan.evaluating import notes, progress
 from gan.evaluating.notes import NOTES, Notes
-from gan.evaluating.results import Row
+from gan.evaluating.results import UNREPAIRED, Row, read_results
+from generators import store
+from generators.spectral import SpectralRestorer
 
 STOP = "STOP_AT_CALL", "STOP_BY_SIGNAL"
 
@@ -105,6 +107,43 @@ def test_what_is_done_is_kept_when_it_is_killed(
     goes_on(model, pairs, tmp_path, capsys, straight)
 
 
+def interrupted(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
+    stop(monkeypatch, signal.SIGINT)
+    assert main(list(command)) == 130
+    monkeypatch.delenv(STOP[0])
+
+
+def test_notes_of_another_model_of_the_same_name_do_not_count(
+    model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(monkeypatch, *words(model, pairs, tmp_path / "out"), "--name", "mine")
+    assert len(list((tmp_path / "out" / NOTES).glob("*.json"))) == 2
+    network = SpectralRestorer(**tiny_restorer.SMALL)
+    for weights in network.parameters():
+        weights.data += 0.1
+    spec = {"class_path": "generators.spectral.SpectralRestorer", "init_args": tiny_restorer.SMALL}
+    store.save(tmp_path / "other", network, spec)
+    assert main([*words(tmp_path / "other", pairs, tmp_path / "out"), "--name", "mine"]) == 0
+    assert "3 files were measured\n" in capsys.readouterr().err
+    results = read_results(tmp_path / "out")
+    for name, before in results.of(UNREPAIRED).items():
+        assert abs(results.of("mine")[name].values["mel"] - before.values["mel"]) > 0.01, "none is the identity's"
+    assert results.facts["versions"].keys() >= {"torch", "scipy", "soxr"}
+
+
+def test_overwriting_begins_without_notes(
+    model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text("earlier")
+    command = [*words(model, pairs, tmp_path), "--overwrite"]
+    interrupted(monkeypatch, *command)
+    hint = "the same command without --overwrite, once results.json is moved away, goes on with the rest"
+    assert hint in capsys.readouterr().err
+    assert len(list((tmp_path / NOTES).glob("*.json"))) == 2
+    assert main(command) == 0
+    assert "3 files were measured\n" in capsys.readouterr().err
+
+
 @pytest.fixture
 def record(made: Path) -> PairRecord:
     return next(record for record in read_manifest(made) if record.split == "test" and record.semitones)
@@ -140,6 +179,33 @@ def test_a_note_holds_for_what_it_was_written_of(made: Path, record: PairRecord,
     notes.clear()
     assert [file.name for file in (tmp_path / NOTES).iterdir()] == ["mine.json"]
     notes.clear()
+
+
+@pytest.mark.parametrize("does", ["is done", "writes the same", "writes the same and is done"])
+def test_two_evaluations_into_one_folder_leave_each_other_alone(
+    does: str, pairs: Path, record: PairRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other does comes between a note's last byte and its name."""
+    ours, other = Notes(tmp_path / "out", pairs, {}), Notes(tmp_path / "out", pairs, {})
+    assert ours.read(record) is other.read(record) is None
+    if "done" not in does:
+        monkeypatch.setattr(notes, "TRIES", 1)  # where nothing is taken away there is nothing to try again
+    fsync = os.fsync
+
+    def meanwhile(file: int) -> None:
+        fsync(file)
+        monkeypatch.setattr(os, "fsync", fsync)
+        if "writes" in does:
+            other.write(record, [row(record)])
+        if "done" in does:
+            other.clear()
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    ours.write(record, [row(record)])
+    assert ours.read(record) == [row(record)]
+    (tmp_path / "out" / NOTES / f"{'0' * 32}.json.{'1' * 8}.partial").write_text("as a kill leaves it")
+    ours.clear()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["", '{"key": "', "[]", "[" * 100_000, "\xff", '{"key": null, "rows": 3}'])

@@ -260,7 +260,7 @@ def _add_evaluation(command: Parser) -> None:
     add("--one-way", choices=["undo", "repair"], default="undo", help=ways)
     add("--name", dest="system", help="what the model is called in the results (default: its folder's name)")
     add("--workers", type=_count, default=1, metavar="N", help="processes that measure (default: 1)")
-    add("--overwrite", action="store_true", help="replace results that are there already")
+    add("--overwrite", action="store_true", help="replace results that are there already, and begin anew")
     _add_device(command)
 
 

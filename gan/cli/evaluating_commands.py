@@ -4,33 +4,28 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from hashlib import file_digest
-from importlib.metadata import version
-from pathlib import Path
 from typing import cast
-
-from torch import nn
 
 from gan.cli.networks import load_network
 from gan.cli.worker import FAILED_IN_PART, NOTHING_DONE, say
 from gan.evaluating.evaluate import Evaluation, Plan
 from gan.evaluating.evaluate import evaluate as evaluate_model
 from gan.evaluating.notes import NOTES
+from gan.evaluating.origin import identify, versions
 from gan.evaluating.results import RESULTS, Results, ResultsError, write_results
 from gan.evaluating.summary import as_csv, as_table, summarise
 from gan.files import write_text
 from generators.contract import Mender, ModelError
-from generators.store import DESCRIPTION, WEIGHTS
 
 SUMMARY = "summary.csv"
 MOST_SAID = 10
-PACKAGES = "unshift", "torch", "numpy"
 
 
 def evaluate(parsed: argparse.Namespace) -> int:
     """Measure a model on pairs, write results.json, results.csv and summary.csv, and print the summary.
 
-    What is done is kept until all is: stopped, whatever stopped it, the same command goes on with the rest.
+    What is done is kept until all is: stopped, whatever stopped it, the same command goes on with the rest;
+    with --overwrite it begins anew.
 
     Raises:
         EXPECTED: it cannot be done.
@@ -40,14 +35,14 @@ def evaluate(parsed: argparse.Namespace) -> int:
     network, folder = load_network(parsed)
     if not isinstance(network, Mender):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
-    plan = _plan(parsed, _identity(network, folder))
+    plan = _plan(parsed, identify(network, folder))
     parsed.out.mkdir(parents=True, exist_ok=True)  # before the work, which can take hours
     try:
         found = evaluate_model(cast(Mender, network), plan)
     except BaseException as error:
         stopped = not isinstance(error, Exception) or isinstance(error.__cause__, BrokenProcessPool)
         if stopped and (parsed.out / NOTES).is_dir():
-            say(f"{parsed.out} keeps what is done: the same command goes on with the rest")
+            _say_of_notes(parsed)
         raise
     for remark in found.remarks:
         say(remark)
@@ -67,14 +62,12 @@ def evaluate(parsed: argparse.Namespace) -> int:
     return FAILED_IN_PART if found.failed or found.complaints else 0
 
 
-def _identity(network: nn.Module, folder: Path) -> list[str]:
-    """Tell a model and what runs it from others."""
-    digests = []
-    for name in (DESCRIPTION, WEIGHTS):
-        with (folder / name).open("rb") as file:
-            digests.append(file_digest(file, "sha256").hexdigest())
-    device = next((weights.device.type for weights in network.parameters()), "cpu")
-    return [*digests, device, *(version(name) for name in PACKAGES)]
+def _say_of_notes(parsed: argparse.Namespace) -> None:
+    again = "the same command"
+    if parsed.overwrite:
+        moved = f", once {RESULTS} is moved away," if (parsed.out / RESULTS).exists() else ""
+        again += f" without --overwrite{moved}"
+    say(f"{parsed.out} keeps what is done: {again} goes on with the rest")
 
 
 def _plan(parsed: argparse.Namespace, identity: Sequence[str]) -> Plan:
@@ -91,6 +84,7 @@ def _plan(parsed: argparse.Namespace, identity: Sequence[str]) -> Plan:
         workers=parsed.workers,
         chunk_seconds=parsed.chunk_seconds,
         keep=parsed.out,
+        afresh=parsed.overwrite,
         identity=identity,
     )
 
@@ -110,7 +104,7 @@ def _facts(parsed: argparse.Namespace, plan: Plan, found: Evaluation, folder: st
         "device": parsed.device,
         "failed": found.failed,
         "incomplete": found.complaints,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(),
     }
 
 

@@ -44,7 +44,9 @@ class Plan:
         chunk_seconds: what the network hears at once.
         keep: where what is done is kept until `Evaluation.notes` is cleared, so that an evaluation that was stopped
             can go on with the rest; None: nowhere.
-        identity: what tells this model, the device and so on from others, of which nothing that is kept holds.
+        afresh: whether what an earlier run has kept there is taken away first.
+        identity: what tells this model, the device and so on from others, of which nothing that is kept holds; see
+            `gan.evaluating.origin.identify`.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Plan:
     workers: int = 1
     chunk_seconds: float = 10.0
     keep: Path | None = None
+    afresh: bool = False
     identity: Sequence[str] = ()
 
     def conditions(self, measures: Sequence[str]) -> dict[str, object]:
@@ -124,6 +127,8 @@ def evaluate(mender: Mender, plan: Plan, *, progress: bool = True) -> Evaluation
         apply_shifter(load_shifter(name), tone[None].repeat(records[0].channels, axis=0), rate, 1.0)
     measures, remarks = choose(plan.measures, speech=plan.speech is not None)
     notes = Notes(plan.keep, plan.folder, plan.conditions(measures))
+    if plan.afresh:
+        notes.clear()
     found = Evaluation(measures, notes, remarks=remarks)
     if plan.measures is None and plan.speech is None:
         found.remarks.append("measures of speech are left out: --speech [CORPUS ...] says what is speech")

@@ -7,13 +7,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from hashlib import file_digest, sha256
 from pathlib import Path
+from secrets import token_hex
 
 from gan.data.manifest import PairRecord
 from gan.evaluating.results import Row, rows_of
 from gan.files import PARTIAL, refuse_pipe, write_text
 
 NOTES = "unfinished"
-NOTE = re.compile(rf"[0-9a-f]{{32}}\.json({re.escape(PARTIAL)})?")
+NOTE = re.compile(rf"[0-9a-f]{{32}}\.json(\.[0-9a-f]{{8}})?({re.escape(PARTIAL)})?")
+TRIES = 3
 
 
 class Notes:
@@ -56,9 +58,15 @@ class Notes:
             OSError: it cannot be written.
         """
         if self.folder is not None and record.source in self._keys:
-            self.folder.mkdir(parents=True, exist_ok=True)
             words = {"key": self._keys[record.source], "rows": [asdict(row) for row in rows]}
-            write_text(self.folder / _name(record), json.dumps(words) + "\n")
+            for left in reversed(range(TRIES)):
+                try:
+                    _put(self.folder / _name(record), json.dumps(words) + "\n")
+                    break
+                except (FileNotFoundError, FileExistsError):
+                    # Another evaluation into the same folder was done, and took all notes and their folder away.
+                    if not left:
+                        raise
 
     def clear(self) -> None:
         """Take all notes away, once the results hold what they hold, and nothing else that may lie there."""
@@ -77,6 +85,13 @@ class Notes:
                 sides.append(file_digest(file, "sha256").hexdigest())
         words = json.dumps([self.conditions, record.as_values(), sides], sort_keys=True)
         return sha256(words.encode(errors="surrogatepass")).hexdigest()
+
+
+def _put(note: Path, text: str) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    own = note.with_name(f"{note.name}.{token_hex(4)}")  # another evaluation may be writing the same note
+    write_text(own, text)
+    own.replace(note)
 
 
 def _name(record: PairRecord) -> str:

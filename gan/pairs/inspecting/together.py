@@ -83,14 +83,14 @@ def duplicates(traces: Sequence[Trace]) -> Iterator[Finding]:
         if known is one:
             distinct.append(one)
         elif known.group != one.group:
-            groups.join(known.file, one.file, 1.0)
+            groups.join(known.file, one.file, 1.0, same_bytes=True)
     for one, other in _candidates(sorted((one for one in distinct if one.bands.any()), key=lambda one: one.seconds)):
         # What is known to be the same need not be heard again.
         if not groups.together(one.file, other.file) and (value := _same(one.path, other.path)) >= SAME:
-            groups.join(one.file, other.file, value)
-    for (file, *others), value in groups.found():
+            groups.join(one.file, other.file, value, same_bytes=False)
+    for (file, *others), value, same_bytes in groups.found():
         shown = ", ".join(others[:MOST_NAMED]) + f" and {len(others) - MOST_NAMED} more" * (len(others) > MOST_NAMED)
-        how = "the same bytes as" if value == 1 else f"the same sound ({value:.3f}) as"
+        how = "the same bytes as" if same_bytes else f"the same sound ({value:.3f}) as"
         yield Finding("duplicate", file, "all of it", f"{how} {shown}", value, others=tuple(others))
 
 
@@ -100,21 +100,24 @@ class _Groups:
     def __init__(self) -> None:
         self.of: dict[str, list[str]] = {}
         self.values: dict[str, float] = {}
+        self.sounding: set[str] = set()  # of groups that were not all joined by their bytes
 
     def together(self, one: str, other: str) -> bool:
         return other in self.of.get(one, ())
 
-    def join(self, one: str, other: str, value: float) -> None:
+    def join(self, one: str, other: str, value: float, *, same_bytes: bool) -> None:
         whole = sorted({one, other, *self.of.get(one, ()), *self.of.get(other, ())})
         least = min(value, *(self.values.get(file, 1.0) for file in whole))
         self.of |= dict.fromkeys(whole, whole)
         self.values |= dict.fromkeys(whole, least)
+        if not same_bytes or self.sounding & set(whole):
+            self.sounding |= set(whole)
 
-    def found(self) -> Iterator[tuple[list[str], float]]:
-        """Give each group's files, sorted, and the least likeness that joined it."""
+    def found(self) -> Iterator[tuple[list[str], float, bool]]:
+        """Give each group's files, sorted, the least likeness that joined it, and whether all have the same bytes."""
         for file, whole in sorted(self.of.items()):
             if file == whole[0]:
-                yield whole, self.values[file]
+                yield whole, self.values[file], file not in self.sounding
 
 
 def _candidates(order: Sequence[Trace]) -> Iterator[tuple[Trace, Trace]]:
