@@ -17,7 +17,7 @@ from generators.describing import one_line
 CARD = "README.md"
 FETCHED = (store.DESCRIPTION, store.WEIGHTS, CARD, "LICEN[CS]E*", "credits.tsv")
 """What of a repository is fetched: a model and what is said of it."""
-BESIDE = (CARD, "LICEN[CS]E*", "credits.tsv", "training")
+BESIDE = (CARD, "LICEN[CS]E*", "credits.tsv", "training", "critics")
 """What goes with a model's files where it is saved unchanged."""
 
 TEMPLATE = """\
