@@ -5,6 +5,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from safetensors import safe_open
@@ -104,13 +105,19 @@ class HubModel(
         return cls(store.load(folder, trust=trust), store.describe(folder), folder)
 
     def _save_pretrained(self, save_directory: Path) -> None:
+        origin = _digest(self.origin)
+        before = _digest(save_directory)
         store.write(save_directory, self.network, self.spec, half=self._came_halved())
-        if self.origin is None or _digest(self.origin) != _digest(save_directory):
+        now, card = _digest(save_directory), save_directory / CARD
+        if before not in (None, now) and card.is_file() and str(before) in card.read_text("utf-8", errors="replace"):
+            card.unlink()  # it is of the weights that were here, and says so
+        if origin is None or origin != now or self.origin is None:
             return
         for pattern in BESIDE:
             for one in self.origin.glob(pattern):
                 into = save_directory / one.name
-                shutil.copytree(one, into, dirs_exist_ok=True) if one.is_dir() else shutil.copyfile(one, into)
+                if not into.exists():  # what is there is the user's, or the same
+                    shutil.copytree(one, into) if one.is_dir() else shutil.copyfile(one, into)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """Write a card of what can be known of any network; more is for who trained it to say."""
@@ -123,11 +130,15 @@ class HubModel(
         return super().generate_model_card(*args, **(known | kwargs))
 
     def _came_halved(self) -> bool:
-        """Whether the weights were 16-bit numbers on the disk: then they are saved so again."""
-        if self.origin is None:
+        """Whether the weights are 16-bit numbers on the disk, and unchanged: then they are saved so again."""
+        if self.origin is None or not (self.origin / store.WEIGHTS).is_file():
             return False
+        state = self.network.state_dict()
         with safe_open(self.origin / store.WEIGHTS, "pt") as file:
-            return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118
+            kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return any(x.dtype == torch.float16 for x in kept.values()) and all(
+            name in state and torch.equal(state[name].cpu(), x.to(state[name].dtype)) for name, x in kept.items()
+        )
 
 
 def download(name: str, **words: Any) -> Path:
@@ -158,6 +169,8 @@ def download(name: str, **words: Any) -> Path:
             f"{name} is not there, nor was it fetched from the Hugging Face hub, which cannot be reached now: name a "
             f"folder with {store.DESCRIPTION}, or connect"
         ) from error
+    except Exception as error:  # what a broken connection raises is the kind of whatever speaks HTTP below the hub
+        raise ModelError(f"{name}: fetching it broke off ({one_line(error)}): the same command tries again") from error
 
 
 def cached(name: str) -> Path | None:
@@ -168,6 +181,9 @@ def cached(name: str) -> Path | None:
         return None
 
 
-def _digest(folder: Path) -> str:
+def _digest(folder: Path | None) -> str | None:
+    """Give the fingerprint of a folder's weights, None where there are none."""
+    if folder is None or not (folder / store.WEIGHTS).is_file():
+        return None
     with (folder / store.WEIGHTS).open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import fake_hub
 import pytest
 import tiny_restorer
 import torch
+from safetensors.torch import load_file
 from tiny_restorer import VOICE, files
 
 from gan.cli import main
@@ -115,6 +117,30 @@ def test_codecs_still_have_to_be_named(tmp_path: Path, capsys: pytest.CaptureFix
 def test_an_unchanged_model_is_saved_with_all_that_belongs_to_it(tmp_path: Path) -> None:
     HubModel.from_pretrained("voice48").save_pretrained(tmp_path / "copy")
     assert files(tmp_path / "copy") == files(store.SHIPPED_FOLDER)
+
+
+def test_saving_replaces_no_file_that_is_not_the_models(tmp_path: Path) -> None:
+    mine = {"README.md": b"mine", "LICENSE": b"mine too", "training/config.yaml": b"and mine"}
+    for name, words in mine.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(words)
+    HubModel.from_pretrained("voice48").save_pretrained(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in mine} == mine
+
+
+def test_a_model_may_be_saved_where_it_came_from_and_changed_there(tmp_path: Path) -> None:
+    HubModel.from_pretrained("voice48").save_pretrained(tmp_path / "copy")
+    model = HubModel.from_pretrained(str(tmp_path / "copy"))
+    before = files(tmp_path / "copy")
+    model.save_pretrained(tmp_path / "copy")
+    assert files(tmp_path / "copy") == before
+    with torch.no_grad():
+        next(model.network.parameters()).add_(1e-5)
+    model.save_pretrained(tmp_path / "copy")
+    kept = load_file(tmp_path / "copy" / store.WEIGHTS)
+    assert {x.dtype for x in kept.values()} == {torch.float32}, "what was changed since is kept as it is"
+    fingerprint = sha256((Path(store.SHIPPED_FOLDER) / store.WEIGHTS).read_bytes()).hexdigest()
+    assert fingerprint not in (tmp_path / "copy/README.md").read_text(), "the old weights' card went with them"
 
 
 def test_a_changed_model_gets_a_card_of_its_own(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def run(parsed: argparse.Namespace) -> int:
         "pairs": _pairs,
         "inspect": _inspect,
     }
-    fetch_named(parsed)
+    if parsed.name not in ("restore", "shift"):  # these look first whether there is anything to do
+        fetch_named(parsed)
     if parsed.name in here:
         return here[parsed.name](parsed)
     room, name = ELSEWHERE[parsed.name]
@@ -95,6 +96,7 @@ def _shift(parsed: argparse.Namespace) -> int:
 
 
 def _mender(parsed: argparse.Namespace) -> Mender:
+    fetch_named(parsed)
     network, _ = load_network(parsed, shipped=True)
     if not isinstance(network, Mender):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")

@@ -14,6 +14,7 @@ NO_MODEL = (
     "no model: a codec is needed, and none comes with unshift; train one (`unshift --help` says how) and name its "
     "folder, as in --model runs/codec3, or one that `unshift import` made"
 )
+ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a")
 SHIPPED = f"no --model is named: taking {store.SHIPPED}, the restorer that comes with unshift"
 
 
@@ -29,7 +30,8 @@ def fetch_named(parsed: argparse.Namespace) -> None:
     # Without pairs the two of `unshift compare` are results, which are on no hub.
     named += [parsed.first, parsed.second] if getattr(parsed, "pairs", None) and "first" in parsed else []
     for path in named:
-        if path is not None and store.on_hub(path):
+        # A file's name that was mistyped is nobody's model, and is told to nobody.
+        if path is not None and store.on_hub(path) and path.suffix.lower() not in {*ENDINGS, ".unshift"}:
             say(f"{path}: there is no such folder here, so the Hugging Face hub is asked for it")
             store.fetch(path)
 

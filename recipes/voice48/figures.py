@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gan.evaluating.compare import STILL, material_of, system_of
 from gan.evaluating.measures import CATALOGUE
-from gan.evaluating.results import UNREPAIRED, Results, Row, read_results
+from gan.evaluating.results import UNREPAIRED, Results, ResultsError, Row, read_results
 from gan.evaluating.statistics import difference, mean
 
 SHIFTED = (
@@ -93,12 +93,16 @@ def _gaps(materials: dict[str, Pairs], measure: str) -> Iterator[str]:
         cells = []
         for name in shifted:
             pairs = [pair for pair in materials[name] if pair[0].semitones == shift]
+            pairs = [pair for pair in pairs if all(measure in row.values for row in pair)]
+            if not pairs:
+                cells.append("-")
+                continue
             recordings = [row.recording for row, _ in pairs]
             mended, unrepaired = (mean([pair[side].values[measure] for pair in pairs], recordings) for side in (0, 1))
-            still = materials[name + STILL]
+            still = [pair for pair in materials[name + STILL] if measure in pair[1].values]
             clean = mean([row.values[measure] for _, row in still], [row.recording for row, _ in still])
-            closed = 100 * (mended - unrepaired) / (clean - unrepaired)
-            cells.append(f"{unrepaired:.2f}, {mended:.2f}, {clean:.2f}: {closed:.0f} %")
+            closed = f"{100 * (mended - unrepaired) / (clean - unrepaired):.0f} %" if clean > unrepaired else "no gap"
+            cells.append(f"{unrepaired:.2f}, {mended:.2f}, {clean:.2f}: {closed}")
         yield f"| {shift:+g} | {' | '.join(cells)} |"
 
 
@@ -107,7 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("results", type=Path, help="what `unshift evaluate` wrote")
     parsed = parser.parse_args(arguments)
-    sys.stdout.write("\n".join(tables(read_results(parsed.results))).lstrip("\n") + "\n")
+    try:
+        results = read_results(parsed.results)
+    except ResultsError as error:
+        parser.error(str(error))
+    sys.stdout.write("\n".join(tables(results)).lstrip("\n") + "\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 
 A folder is a corpus, so that women and men, speech and singing are told apart. They are few: ten recordings of eight
 women, ten of nine men, three singers, three instruments, five mixtures (three are the same singers over other music).
+The singers and the cellist of sms-tools have no names: other files of that collection are trained on (a Carnatic
+singer, a soprano, another take of a cello), and may be of the same people.
 """
 
 import argparse

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save_file({name: tensor.half() for name, tensor in state.items()}, partial / store.WEIGHTS)
     torch.save({MOMENTS: moments | {"state": smaller(moments["state"])}}, partial / "training.pt")
     for file in partial.iterdir():
+        file.chmod(0o644)  # safetensors writes for the owner alone
         store.sync(file)
     store.put_in_place(partial, pack)
 

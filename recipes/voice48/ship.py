@@ -103,6 +103,8 @@ def ship(
         facts["blend"] = BLENDED if blend else ""
         body = Template((Path(__file__).with_name("card.md")).read_text("utf-8")).substitute(facts, figures=shown)
         write_text(partial / "README.md", f"---\n{_front(stages)}\n---\n\n{body}")
+        if (folder / "critics").is_dir():  # of pack.py
+            shutil.copytree(folder / "critics", partial / "critics")
         store.put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -255,4 +257,4 @@ def _words(file: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
