@@ -12,7 +12,6 @@ from pathlib import Path
 import faulty
 import pytest
 import torch
-from accelerate import Accelerator
 from faulty import Poisoned
 from runs import RECIPES, arguments, differences, lines_of, run_stage, tensors_of
 from torch import Tensor
@@ -20,12 +19,10 @@ from torch import Tensor
 from gan import checkpoint
 from gan.critics import NonFiniteError
 from gan.data.dataset import PairCrops, select
-from gan.data.loading import Share
-from gan.faults.record import read_record, record
+from gan.faults.record import read_record
 from gan.faults.replay import main as replay
 from gan.faults.stopping import StoppedError
 from gan.recipe import ConfigError
-from gan.step import BadStepError
 from generators.contract import Estimate
 
 RHYTHM = ("--rhythm.journal", "1", "--rhythm.validate", "8", "--rhythm.save", "2", "--steps", "8", "--data.gain", "12")
@@ -248,46 +245,6 @@ def test_a_gradient_that_explodes_is_above_the_limit(pairs: Path, tmp_path: Path
     more = (*poison(pairs, 11, "1.0e+9"), "--bad_numbers.limit", "1.0e+6", "--bad_numbers.do", "skip")
     run = run_stage(1, tmp_path / "run", pairs, *RHYTHM, *more)
     assert [step for step, values in values_of(run).items() if "fault/skipped" in values] == [6]
-
-
-PART = {"examples": [[10, 11]], "values": {"loss/total": 1.0}}
-
-
-def test_a_file_that_is_no_record_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    texts = ["", "{}", "[]", '{"step": 1, "processes": [{"examples": 3}]}', "[" * 9999]
-    whole = {"step": 5, "why": "", "state": "00000005", "device": "cpu", "processes": [PART]}
-    wrong = [{"processes": []}, {"state": "../../away"}, {"state": ""}, {"step": -5}, {"step": "5"}]
-    wrong += [{"processes": [PART | {"examples": e}]} for e in ([[-5, 3]], [[]], [], [[10], []], [["x"]], [[1.5]], [3])]
-    wrong += [{"processes": [PART | {"values": v}]} for v in ({}, {"norm/generator": 1}, [], {"loss/a": 10**999})]
-    texts += [json.dumps(whole | change) for change in wrong]
-    for text in texts:
-        (tmp_path / "a.json").write_text(text)
-        code, said = again(tmp_path / "a.json", capsys)
-        assert code == 2
-        assert said.startswith("unshift: ") and said.count("\n") == 1, text
-        assert "is no record of a bad step" in said, text
-    (tmp_path / "a.json").write_text(json.dumps(whole))
-    assert "00000005 is gone" in again(tmp_path / "a.json", capsys)[1]
-
-
-@pytest.mark.parametrize(
-    ("keep", "steps", "kept"), [(2, (200, 100, 60), {100, 60}), (2, (100, 200, 60), {200, 60}), (1, (9, 8), {8})]
-)
-def test_the_newest_states_stay_whatever_their_steps(
-    keep: int, steps: tuple[int, ...], kept: set[int], tmp_path: Path
-) -> None:
-    """A roll-back goes to lower steps; what a kill left torn counts for nothing, and goes."""
-    net = torch.nn.Linear(2, 2)
-    spec = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 2}}
-    state = checkpoint.State(net, spec, torch.optim.SGD(net.parameters(), lr=0.1))
-    faults, error = tmp_path / "faults", BadStepError("it is nan", {"loss/total": torch.tensor(math.nan)})
-    (faults / "99999999.partial").mkdir(parents=True)
-    (faults / "00000003.json.partial").touch()
-    for number, step in enumerate(steps):
-        record(tmp_path, keep, error, step, checkpoint.random_state(), state, Share(2), Accelerator(cpu=True))
-        os.utime(faults / f"{step:08d}", (number, number))
-    assert {path.name for path in faults.iterdir() if path.is_dir()} == {f"{step:08d}" for step in kept}
-    assert {path.name for path in faults.iterdir() if path.is_file()} == {f"{step:08d}.json" for step in steps}
 
 
 @pytest.mark.slow
