@@ -162,11 +162,13 @@ def test_a_configuration_builds_an_ensemble() -> None:
     assert list(built(noise(1, 1, 300))) == ["period5", "bands", "stft", "scale"]
 
 
+@torch.no_grad()
 def test_judges_of_frames_hear_the_fine_structure_and_hardly_the_level() -> None:
     """Contrast: twice the level changes what is heard by little, another noise of the same level by much."""
-    network = SpectrogramFrames(128, width=8, layers=2)
     draw = torch.Generator().manual_seed(2)
     one, other = (torch.randn(1, 1, 4000, generator=draw) for _ in range(2))
-    heard = network(one).features[0]
-    louder, else_ = (float((network(wave).features[0] - heard).norm()) for wave in (2 * one, other))
-    assert louder < 0.1 * else_
+    for _ in range(5):  # whatever the weights
+        network = SpectrogramFrames(128, width=8, layers=2)
+        heard = network(one).features[0]
+        louder, apart = (float((network(wave).features[0] - heard).norm()) for wave in (2 * one, other))
+        assert louder < 0.1 * apart
