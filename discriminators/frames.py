@@ -14,7 +14,7 @@ class SpectrogramFrames(nn.Module):
     """Convolutions over time alone on a magnitude spectrogram, every bin held against its neighbourhood.
 
     Where a convolution over time and frequency moves few weights over many places, this one has weights of its own for
-    every bin, as the frame-rate generators have. At a window of 1024 samples and a width of 128 a step takes four tenths
+    every bin, as the frame-rate generators have. At a window of 1024 samples and width 128 a step takes four tenths
     of the time of DAC's (Kumar et al., 2023) multi-band judge at 8 channels, with 14 times its parameters. It hears no
     phase but what overlapping frames tell of it.
 

@@ -113,7 +113,7 @@ def _demand_hub(model: str) -> None:
 
     try:
         HfApi().model_info(model, timeout=5)
-    except Exception as error:  # no network has many names, and all mean the same here
+    except Exception as error:  # having no network has many names
         raise EarError(
             f"{model} is not on this machine, and the Hugging Face hub does not give it ({_first_line(error)}); "
             f"run `hf download {model}` where there is a connection, or name a folder that holds it"
