@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from features.spectrum import contrast
-from generators.contract import Estimate, Pair
+from generators.contract import Estimate, ModelError, Pair
 from generators.spectral import SpectralRestorer
 
 OPEN = 2.0  # logit of the gate at the start: 88 % open
-HOLD = 129  # frames that a gate's logit is the mean of: 0.69 s at a hop of 256 samples and 48 kHz
 
 
 class GatedRestorer(SpectralRestorer):
@@ -26,19 +25,28 @@ class GatedRestorer(SpectralRestorer):
     of every pair, as the same words, shifted and clean, leave nothing to learn but the difference; clean sides of other
     pairs taught them next to nothing in 700 steps. A pair of twice the same is clean on both.
 
+    What they say is taken together over `hold` frames, and an opening of `shut` or less is none at all: over seconds a
+    voice tells quite surely whether it was shifted, and where it was not, it comes back as it is. What is shifted for
+    less than half of that time may be left alone.
+
     From a trained SpectralRestorer of the same sizes all else can be begun: initialise.parts generator.enter,
     generator.norm, generator.layers, generator.leave_norm and generator.leave.
 
     Args:
         listeners: channels of the gate's hidden layers, a multiple of 4.
+        hold: frames that a gate's logit is the mean of, odd.
+        shut: opening, 0 to less than 1, up to which the gate is shut; the rest is spread over 0 to 1.
         sizes: see `generators.spectral.SpectralRestorer`.
 
     Raises:
         ModelError: sizes that do not fit each other.
     """
 
-    def __init__(self, listeners: int = 96, **sizes: Any) -> None:
+    def __init__(self, listeners: int = 96, hold: int = 129, shut: float = 0.0, **sizes: Any) -> None:
+        if hold < 1 or not hold % 2 or not 0 <= shut < 1:
+            raise ModelError(f"hold {hold} must be odd and 1 or more, and shut {shut:g} in 0 to less than 1")
         super().__init__(**sizes)
+        self.hold, self.shut = hold, shut
         last = nn.Conv1d(listeners, 1, 5, padding=2)
         nn.init.zeros_(last.weight)
         if last.bias is not None:
@@ -51,7 +59,7 @@ class GatedRestorer(SpectralRestorer):
             last,
         )
         # The contrast sees four frames to either side, each of three convolutions two.
-        self.reach = max(self.reach, self.fft + (10 + HOLD // 2) * self.hop)
+        self.reach = max(self.reach, self.fft + (10 + hold // 2) * self.hop)
 
     def forward(self, pair: Pair) -> Estimate:
         """Mend the pair's source, and say what the gate's opinion of it costs."""
@@ -66,11 +74,11 @@ class GatedRestorer(SpectralRestorer):
 
     def opening(self, magnitude: Tensor) -> Tensor:
         """Say how far it opens, [batch, 1, frames], for a compressed spectrogram, [batch, bins, frames]."""
-        return torch.sigmoid(self._logits(magnitude))
+        return torch.relu(torch.sigmoid(self._logits(magnitude)) - self.shut) / (1 - self.shut)
 
     def _logits(self, magnitude: Tensor) -> Tensor:
         said = self.gate(contrast(magnitude))
-        held: Tensor = nn.functional.avg_pool1d(said, HOLD, 1, HOLD // 2, count_include_pad=False)
+        held: Tensor = nn.functional.avg_pool1d(said, self.hold, 1, self.hold // 2, count_include_pad=False)
         return held
 
     def _network(self, features: Tensor) -> Tensor:

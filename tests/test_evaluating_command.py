@@ -208,7 +208,7 @@ def test_a_mistake_is_one_line(
     assert complaint in said.err
     assert said.err.count("\n") == 1
     assert said.out == ""
-    assert not list((tmp_path / "out").glob("*"))
+    assert not (tmp_path / "out").exists(), "what was refused leaves nothing behind"
 
 
 def test_recordings_in_place_of_pairs_are_left_alone(
@@ -218,8 +218,10 @@ def test_recordings_in_place_of_pairs_are_left_alone(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert f"`unshift pairs {clips} PAIRS`" in told, "into a folder of their own, not among the recordings"
-    (tmp_path / "empty").mkdir()
+    for name in ("empty", "out"):
+        (tmp_path / name).mkdir()
     assert evaluate(model, tmp_path / "empty", tmp_path / "out") == 2
+    assert (tmp_path / "out").is_dir(), "a folder that was there stays"
     assert "`unshift pairs SRC" in capsys.readouterr().err
 
 

@@ -24,7 +24,7 @@ def test_all_stages_are_here() -> None:
         *(f"codec/{name}.yaml" for name in ("dac44", "requantise", "stage1", "stage3", "vae1", "vae3")),
         *(f"stage{number}.yaml" for number in (1, 2, 3)),
         *(f"tiny/{name}.yaml" for name in ("codec", "codec_maps", "codec_stage3", "stage1", "stage2", "stage3")),
-        *(f"voice48/{name}.yaml" for name in ("finetune", "gate", "stage1", "stage3")),
+        *(f"voice48/{name}.yaml" for name in ("finetune", "gate", "stage1", "stage2", "stage3")),
     ]
 
 

@@ -5,18 +5,18 @@ import torch
 from torch import Tensor
 
 from features.spectrum import contrast
-from generators.contract import Pair
-from generators.gated import HOLD, GatedRestorer
+from generators.contract import ModelError, Pair
+from generators.gated import GatedRestorer
 from generators.spectral import SpectralRestorer
 
 SHIFTED = torch.tensor([True, False] * 4)
 SIZES = {"fft": 64, "hop": 16, "width": 8, "layers": 2}
 
 
-def gated(bias: float) -> GatedRestorer:
+def gated(bias: float, **options: float) -> GatedRestorer:
     """A gate that is open or shut whatever it hears, before layers that do change something."""
     torch.manual_seed(0)
-    network = GatedRestorer(listeners=4, **SIZES).eval()
+    network = GatedRestorer(listeners=4, **SIZES, **options).eval()
     torch.nn.init.normal_(network.leave.weight, std=0.1)
     torch.nn.init.constant_(network.gate[-1].bias, bias)  # type: ignore[arg-type]
     return network
@@ -33,15 +33,49 @@ def test_shut_it_is_the_identity_and_open_the_restorer_of_the_same_weights() -> 
     assert torch.allclose(gated(100.0).restore(waveform), mended, atol=1e-6)
 
 
-def test_the_gate_opens_by_the_mean_of_what_is_heard_around() -> None:
-    network = gated(0.0)
+@pytest.mark.parametrize("hold", [1, 129, 201])
+def test_the_gate_opens_by_the_mean_of_what_is_heard_around(hold: int) -> None:
+    network = gated(0.0, hold=hold)
     torch.nn.init.normal_(network.gate[-1].weight)  # type: ignore[arg-type]
     magnitude = torch.rand(1, network.bins, 300, generator=torch.Generator().manual_seed(2))
     said = network.gate(contrast(magnitude))[0, 0].detach()
     opening = network.opening(magnitude)[0, 0].detach()
     for frame in (0, 10, 150, 299):
-        around = said[max(0, frame - HOLD // 2) : frame + HOLD // 2 + 1]
+        around = said[max(0, frame - hold // 2) : frame + hold // 2 + 1]
         assert torch.isclose(opening[frame], torch.sigmoid(around.mean()), atol=1e-5)
+
+
+def test_an_opening_up_to_shut_is_none_and_the_rest_is_spread() -> None:
+    network, strict = gated(0.0, hold=1), gated(0.0, hold=1, shut=0.3)
+    torch.nn.init.normal_(network.gate[-1].weight, std=3.0)  # type: ignore[arg-type]
+    strict.load_state_dict(network.state_dict())
+    magnitude = torch.rand(8, network.bins, 50, generator=torch.Generator().manual_seed(2))
+    before, after = network.opening(magnitude).detach(), strict.opening(magnitude).detach()
+    assert float(before.min()) < 0.1 and float(before.max()) > 0.5
+    assert torch.equal(after == 0, before <= 0.3)
+    assert torch.allclose(after, (before - 0.3).clamp(min=0) / 0.7, atol=1e-6)
+
+
+def test_its_reach_is_what_one_sample_is_made_of() -> None:
+    """A change beyond the reach changes nothing; one just within the hold does."""
+    torch.manual_seed(7)
+    network = gated(0.0, hold=201).double()
+    torch.nn.init.normal_(network.gate[-1].weight, std=10.0)  # type: ignore[arg-type]
+    waveform = 0.1 * torch.randn(1, 1, 9600, dtype=torch.float64)
+    middle = 4800
+    with torch.no_grad():
+        plain = network.restore(waveform)[0, 0, middle]
+        for away, same in ((network.reach + 16, True), (90 * 16, False)):
+            changed = waveform.clone()
+            changed[..., : middle - away] = 0
+            changed[..., middle + away :] = 0
+            assert (float((network.restore(changed)[0, 0, middle] - plain).abs()) < 1e-12) == same
+
+
+@pytest.mark.parametrize("wrong", [{"hold": 128}, {"hold": 0}, {"hold": -1}, {"shut": 1.0}, {"shut": -0.1}])
+def test_a_hold_or_a_shut_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ModelError, match="hold"):
+        gated(0.0, **wrong)
 
 
 def test_the_gate_learns_from_its_penalty_alone_to_tell_flutter_from_steady_noise_at_any_level() -> None:

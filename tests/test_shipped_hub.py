@@ -109,6 +109,21 @@ def test_offline_a_name_is_one_clear_line(
     assert not files(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["restore", str(VOICE), "out.flac", "--model", "./me/voice"], ["inspect", "./me/voice"]],
+    ids=lambda w: w[0],
+)
+def test_a_folder_that_is_not_there_is_asked_of_no_hub(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "hub" not in said.lower() and "me/voice" in said and said.count("\n") == 1
+    assert not files(tmp_path)
+
+
 def test_codecs_still_have_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["encode", str(VOICE), str(tmp_path / "a.unshift")]) == 2
     assert "no model: a codec is needed" in capsys.readouterr().err
