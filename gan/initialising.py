@@ -20,11 +20,10 @@ def initialise(recipe: Recipe, origin: Initialise) -> None:
         ConfigError: the weights are of another network.
         ModelError, CheckpointError: they cannot be read.
     """
-    folder = store.resolve(Path(origin.folder))
     for part in origin.parts:
         whole, _, name = part.partition(".")
         if whole == "generator":
-            store.load_weights(folder, recipe.generator, name)
+            store.load_weights(store.resolve(origin.folder_of(part)), recipe.generator, name)
         elif part not in (CRITICS, MOMENTS):
             raise ConfigError(
                 f"initialise.parts names {part!r}: generator, generator.<a part of it>, {CRITICS} or {MOMENTS}"
@@ -35,7 +34,7 @@ def initialise(recipe: Recipe, origin: Initialise) -> None:
     if judging == [MOMENTS]:
         raise ConfigError(f"initialise.parts names {MOMENTS} without {CRITICS}: name both, or neither")
     if CRITICS in judging and recipe.adversary:
-        load_critics(_judges(folder), recipe.adversary.panel)
+        load_critics(_judges(origin, CRITICS), recipe.adversary.panel)
 
 
 def take_moments(origin: Initialise, optimiser: Optimizer) -> None:
@@ -46,7 +45,7 @@ def take_moments(origin: Initialise, optimiser: Optimizer) -> None:
     Raises:
         CheckpointError: there is nothing to remember, or it is of other critics.
     """
-    folder = _judges(store.resolve(Path(origin.folder)))
+    folder = _judges(origin, MOMENTS)
     file = folder / CRITICS / "training.pt" if (folder / CRITICS / "training.pt").exists() else folder / "training.pt"
     words = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
     try:
@@ -64,6 +63,7 @@ def take_moments(origin: Initialise, optimiser: Optimizer) -> None:
         raise CheckpointError(plain(f"cannot take {MOMENTS} from {file}: it is of other critics ({error})")) from error
 
 
-def _judges(folder: Path) -> Path:
+def _judges(origin: Initialise, part: str) -> Path:
     """Find the critics of a generator's folder: in it, as a shipped model has them, or beside it, in a checkpoint."""
+    folder = store.resolve(origin.folder_of(part))
     return folder if (folder / CRITICS).is_dir() else folder.parent

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from torch import nn
@@ -116,10 +117,16 @@ class Initialise:
         parts: "generator", or some of its parts ("generator.encoder"; the rest starts fresh, and may be of another
             kind); "critics", and "critics_optimiser" for what their optimiser remembers (then folder is a run, a
             checkpoint or a model that has its critics with it).
+        elsewhere: the folders of those parts that come from another one: `critics: voice48`.
     """
 
     folder: str
     parts: list[str] = field(default_factory=lambda: ["generator"])
+    elsewhere: dict[str, str] = field(default_factory=dict)
+
+    def folder_of(self, part: str) -> Path:
+        """Say where a part comes from."""
+        return Path(self.elsewhere.get(part, self.folder))
 
 
 @dataclass(frozen=True)
@@ -255,6 +262,10 @@ class Recipe:
                 _at_least(1, self.adversary, "adversary.", "members")
         if self.initialise and not self.initialise.parts:
             raise ConfigError("initialise.parts names nothing: name generator, or leave initialise out")
+        if self.initialise and (unknown := sorted(set(self.initialise.elsewhere) - set(self.initialise.parts))):
+            raise ConfigError(
+                f"initialise.elsewhere names {unknown[0]!r}, but initialise.parts does not: name it there"
+            )
         _check_rate(self.rate, self.steps)
 
 

@@ -25,9 +25,9 @@ class GatedRestorer(SpectralRestorer):
     of every pair, as the same words, shifted and clean, leave nothing to learn but the difference; clean sides of other
     pairs taught them next to nothing in 700 steps. A pair of twice the same is clean on both.
 
-    What they say is taken together over `hold` frames, and an opening of `shut` or less is none at all: over seconds a
-    voice tells quite surely whether it was shifted, and where it was not, it comes back as it is. What is shifted for
-    less than half of that time may be left alone.
+    What they say is taken together over `hold` frames, as over seconds a voice tells quite surely whether it was
+    shifted, and what is sure enough is taken as certain: up to a probability of `shut` the gate is shut and the sound
+    comes back as it is, from `wide` on it is open. What is shifted for less than half of that time may be left alone.
 
     From a trained SpectralRestorer of the same sizes all else can be begun: initialise.parts generator.enter,
     generator.norm, generator.layers, generator.leave_norm and generator.leave.
@@ -35,18 +35,23 @@ class GatedRestorer(SpectralRestorer):
     Args:
         listeners: channels of the gate's hidden layers, a multiple of 4.
         hold: frames that a gate's logit is the mean of, odd.
-        shut: opening, 0 to less than 1, up to which the gate is shut; the rest is spread over 0 to 1.
+        shut: probability up to which the gate is shut, from 0.
+        wide: probability from which it is wide open, above shut, to 1.
         sizes: see `generators.spectral.SpectralRestorer`.
 
     Raises:
         ModelError: sizes that do not fit each other.
     """
 
-    def __init__(self, listeners: int = 96, hold: int = 129, shut: float = 0.0, **sizes: Any) -> None:
-        if hold < 1 or not hold % 2 or not 0 <= shut < 1:
-            raise ModelError(f"hold {hold} must be odd and 1 or more, and shut {shut:g} in 0 to less than 1")
+    def __init__(
+        self, listeners: int = 96, hold: int = 129, shut: float = 0.0, wide: float = 1.0, **sizes: Any
+    ) -> None:
+        if hold < 1 or not hold % 2 or not 0 <= shut < wide <= 1:
+            raise ModelError(
+                f"hold {hold} must be odd, from 1; shut {shut:g} and wide {wide:g} between 0 and 1, rising"
+            )
         super().__init__(**sizes)
-        self.hold, self.shut = hold, shut
+        self.hold, self.shut, self.wide = hold, shut, wide
         last = nn.Conv1d(listeners, 1, 5, padding=2)
         nn.init.zeros_(last.weight)
         if last.bias is not None:
@@ -74,7 +79,8 @@ class GatedRestorer(SpectralRestorer):
 
     def opening(self, magnitude: Tensor) -> Tensor:
         """Say how far it opens, [batch, 1, frames], for a compressed spectrogram, [batch, bins, frames]."""
-        return torch.relu(torch.sigmoid(self._logits(magnitude)) - self.shut) / (1 - self.shut)
+        shifted = torch.sigmoid(self._logits(magnitude))
+        return ((shifted - self.shut) / (self.wide - self.shut)).clamp(0, 1)
 
     def _logits(self, magnitude: Tensor) -> Tensor:
         said = self.gate(contrast(magnitude))

@@ -45,15 +45,16 @@ def test_the_gate_opens_by_the_mean_of_what_is_heard_around(hold: int) -> None:
         assert torch.isclose(opening[frame], torch.sigmoid(around.mean()), atol=1e-5)
 
 
-def test_an_opening_up_to_shut_is_none_and_the_rest_is_spread() -> None:
-    network, strict = gated(0.0, hold=1), gated(0.0, hold=1, shut=0.3)
+def test_up_to_shut_it_is_shut_from_wide_on_open_and_between_in_proportion() -> None:
+    network, strict = gated(0.0, hold=1), gated(0.0, hold=1, shut=0.2, wide=0.4)
     torch.nn.init.normal_(network.gate[-1].weight, std=3.0)  # type: ignore[arg-type]
     strict.load_state_dict(network.state_dict())
     magnitude = torch.rand(8, network.bins, 50, generator=torch.Generator().manual_seed(2))
     before, after = network.opening(magnitude).detach(), strict.opening(magnitude).detach()
     assert float(before.min()) < 0.1 and float(before.max()) > 0.5
-    assert torch.equal(after == 0, before <= 0.3)
-    assert torch.allclose(after, (before - 0.3).clamp(min=0) / 0.7, atol=1e-6)
+    assert torch.equal(after == 0, before <= 0.2) and torch.equal(after == 1, before >= 0.4)
+    between = (before > 0.2) & (before < 0.4)
+    assert between.any() and torch.allclose(after[between], (before[between] - 0.2) / 0.2, atol=1e-5)
 
 
 def test_its_reach_is_what_one_sample_is_made_of() -> None:
@@ -72,7 +73,9 @@ def test_its_reach_is_what_one_sample_is_made_of() -> None:
             assert (float((network.restore(changed)[0, 0, middle] - plain).abs()) < 1e-12) == same
 
 
-@pytest.mark.parametrize("wrong", [{"hold": 128}, {"hold": 0}, {"hold": -1}, {"shut": 1.0}, {"shut": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"hold": 128}, {"hold": 0}, {"shut": 1.0}, {"shut": -0.1}, {"shut": 0.5, "wide": 0.5}, {"wide": 1.1}]
+)
 def test_a_hold_or_a_shut_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ModelError, match="hold"):
         gated(0.0, **wrong)

@@ -86,7 +86,8 @@ def _gaps(materials: dict[str, Pairs], measure: str) -> Iterator[str]:
     if not shifted:
         return
     label = CATALOGUE[measure].label
-    yield from ("", f"{label} by shift: unrepaired, mended, never shifted, and how much of the gap is closed:", "")
+    words = "unrepaired, mended, never shifted, and how much of the gap is closed (the gain's 95 % interval)"
+    yield from ("", f"{label} by shift: {words}:", "")
     yield f"| semitones | {' | '.join(shifted)} |"
     yield "|---" * (len(shifted) + 1) + "|"
     for shift in sorted({row.semitones for name in shifted for row, _ in materials[name]}):
@@ -97,13 +98,21 @@ def _gaps(materials: dict[str, Pairs], measure: str) -> Iterator[str]:
             if not pairs:
                 cells.append("-")
                 continue
-            recordings = [row.recording for row, _ in pairs]
-            mended, unrepaired = (mean([pair[side].values[measure] for pair in pairs], recordings) for side in (0, 1))
             still = [pair for pair in materials[name + STILL] if measure in pair[1].values]
             clean = mean([row.values[measure] for _, row in still], [row.recording for row, _ in still])
-            closed = f"{100 * (mended - unrepaired) / (clean - unrepaired):.0f} %" if clean > unrepaired else "no gap"
-            cells.append(f"{unrepaired:.2f}, {mended:.2f}, {clean:.2f}: {closed}")
+            cells.append(_closed(pairs, measure, clean))
         yield f"| {shift:+g} | {' | '.join(cells)} |"
+
+
+def _closed(pairs: Pairs, measure: str, clean: float) -> str:
+    """Give both means and the clean one's, and the gain as a share of the gap between, with the gain's interval."""
+    ours, theirs = ([row.values[measure] for row in side] for side in zip(*pairs, strict=True))
+    found = difference(ours, theirs, [row.recording for row, _ in pairs])
+    assert found is not None  # there are pairs
+    gap = clean - found.baseline
+    shares = [100 * gain / gap for gain in (found.change, found.low, found.high)] if gap > 0 else []
+    closed = "{:.0f} % ({:.0f} to {:.0f})".format(*shares) if shares else "no gap"
+    return f"{found.baseline:.2f}, {found.mean:.2f}, {clean:.2f}: {closed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
