@@ -96,7 +96,7 @@ def test_parts_may_come_from_several_places(two_steps: Path, pairs: Path, tmp_pa
     judges, theirs = weights(run, "critics"), weights(third, "critics")
     assert all(torch.equal(judges[name], theirs[name]) for name in judges)
     assert any(not torch.equal(judges[name], x) for name, x in weights(two_steps, "critics").items())
-    with pytest.raises(ConfigError, match="elsewhere names 'critics', but initialise.parts does not"):
+    with pytest.raises(ConfigError, match=r"elsewhere names 'critics', but initialise\.parts does not"):
         frozen(tmp_path / "none", pairs, two_steps, "--initialise.parts=[generator]", f"--initialise.elsewhere={words}")
 
 

@@ -181,7 +181,7 @@ def run(tmp_path: Path, pairs: Path) -> Path:
             2, {"kind": "verdict", "step": 1, "seconds": 60.0, "values": {}, "sentence": f"see {tmp_path}/x.pt"}
         )
         (tmp_path / name / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        words = {"started": "one day", "command": [str(tmp_path)], "devices": ["cpu"], "manifest": "0123"}
+        words = {"started": f"{name} day", "command": [str(tmp_path)], "devices": ["cpu"], "manifest": "0123"}
         (tmp_path / name / "provenance.json").write_text(json.dumps(words))
     rows = [CREDIT | {"licence": "CC0-1.0"}, CREDIT | {"licence": "CC-BY-4.0", "source": "github:d/e:f.wav"}]
     (tmp_path / "sources.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -210,12 +210,13 @@ def test_a_run_becomes_what_is_shipped_again_and_again(
     assert not any(str(tmp_path).encode() in data or str(pairs).encode() in data for data in first.values())
     training = folder / "training"
     assert yaml.safe_load((training / "config.yaml").read_text())["folder"] == "second"
-    assert yaml.safe_load((training / "before/config.yaml").read_text())["steps"] == 2000
-    kinds = [json.loads(line)["kind"] for line in (training / "before/journal.jsonl").read_text().splitlines()]
+    assert yaml.safe_load((training / "1/config.yaml").read_text())["steps"] == 2000
+    kinds = [json.loads(line)["kind"] for line in (training / "1/journal.jsonl").read_text().splitlines()]
     assert kinds.count("train") <= 501 and {"validation", "verdict"} < set(kinds)
     digests = json.loads((training / "pairs.json").read_text())["sha256"]
     assert digests["manifest.jsonl"] == sha256((pairs / "manifest.jsonl").read_bytes()).hexdigest()
-    assert "| 1 | 2,000 of 2,000 | 2,000 | 15 mel, 2 feature matching |" in card
+    assert "| 1 | - | 2,000 of 2,000 | 2,000 | 15 mel, 2 feature matching |" in card
+    assert "| 2 | 1 | 20 of 20 | 20 | 15 mel, 2 feature matching |" in card
     assert "github:d/e:f.wav" in (folder / "LICENCES.md").read_text()
     ship(run, folder, *sources)
     assert files(folder) == first, "the figures that were there stay"

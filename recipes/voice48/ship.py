@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import file_digest
 from pathlib import Path
 from string import Template
@@ -23,21 +23,18 @@ from torch import nn
 
 from gan.data.manifest import MANIFEST, ManifestError, PairRecord, read_manifest
 from gan.files import write_text
-from gan.journal import JournalError, read_journal
+from gan.journal import JournalError
 from gan.pairs.settings import SETTINGS
 from generators import store
 from generators.contract import ModelError
 from generators.measure import measure
 from recipes.voice48.credits import ShipError, keep_credits, read_sources, recordings
+from recipes.voice48.lineage import Stage, keep, lineage, read_words, table
 
 LARGEST = 15_000_000  # bytes of weights
-MOST_LINES = 500
-"""Training lines of a journal that are kept, evenly; its validations and verdicts are kept all."""
 BLENDED = "What is shipped is the mean of the last stage's weights and the first one's, of all but the gate."
 NONE_YET = "Not measured yet."
 BETWEEN = re.compile(r"(<!-- figures -->\n).*?(\n<!-- /figures -->)", re.S)
-PLACE = re.compile(r"(?<![\w./:])/(?:[^\s/\"']+/)+")
-"""An absolute path's folders: where things lay on the machine that trained is nobody's business."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,9 +81,9 @@ def ship(
     network, spec = store.load(origin), store.describe(origin)
     if blend:
         mix(network, store.load(store.resolve(blend)))
-    config = _words(run / "config.yaml")
+    config = read_words(run / "config.yaml")
     pairs = pairs or Path(str((config.get("data") or {}).get("pairs") or ""))
-    records, settings = read_manifest(pairs), _words(pairs / SETTINGS)
+    records, settings = read_manifest(pairs), read_words(pairs / SETTINGS)
     rows = read_sources(sources or Path(str(settings.get("source"))) / "sources.jsonl")
     shown = figures.read_text("utf-8").strip() if figures else figures_of(folder)
     partial = folder.with_name(folder.name + ".new")
@@ -95,10 +92,11 @@ def ship(
         size = (partial / store.WEIGHTS).stat().st_size
         if size > LARGEST:
             raise ShipError(f"the weights take {size:,} bytes, more than {LARGEST:,}: take a smaller network")
-        stages = list(keep_training(run, partial / "training"))
+        stages = lineage(run)
+        keep(stages, partial / "training")
         _keep_pairs(pairs, settings, partial / "training")
         keep_credits(rows, partial)
-        facts = _facts(partial, network, spec, records) | {"stages": _stages(stages), "recordings": recordings(rows)}
+        facts = _facts(partial, network, spec, records) | {"stages": table(stages), "recordings": recordings(rows)}
         facts |= _began(run)
         facts["blend"] = BLENDED if blend else ""
         body = Template((Path(__file__).with_name("card.md")).read_text("utf-8")).substitute(facts, figures=shown)
@@ -146,38 +144,6 @@ def with_figures(text: str, figures: str) -> str:
     return BETWEEN.sub(lambda place: f"{place[1]}{figures}{place[2]}", text)
 
 
-def keep_training(run: Path, folder: Path) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Keep a run's configuration, journal and provenance, and in before/ those of the run that it started from.
-
-    Yields:
-        Each run's configuration and journal, the last run first.
-    """
-    folder.mkdir()
-    config, journal = _words(run / "config.yaml"), read_journal(run)
-    if not config:
-        return
-    began = {k: v for k, v in _words(run / "provenance.json").items() if k not in ("command", "platform")}
-    write_text(folder / "config.yaml", PLACE.sub("", yaml.safe_dump(config, sort_keys=False)))
-    write_text(folder / "provenance.json", PLACE.sub("", json.dumps(began, indent=1)) + "\n")
-    write_text(folder / "journal.jsonl", "".join(PLACE.sub("", json.dumps(one)) + "\n" for one in _thinned(journal)))
-    yield config, journal
-    if named := (config.get("initialise") or {}).get("folder"):
-        # A run, or a checkpoint within one.
-        places = [Path(named), *Path(named).parents][:4]
-        before = next((place for place in places if (place / "config.yaml").is_file()), None)
-        if before is not None:
-            yield from keep_training(before, folder / "before")
-        else:
-            print(f"ship: {named} is not at hand: how that run was trained is left out", file=sys.stderr)  # noqa: T201
-
-
-def _thinned(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    train = [entry for entry in journal if entry["kind"] == "train"]
-    every = -(-len(train) // MOST_LINES) or 1
-    kept = {id(entry) for entry in [*train[::every], *train[-1:]]}
-    return [entry for entry in journal if entry["kind"] != "train" or id(entry) in kept]
-
-
 def _keep_pairs(pairs: Path, settings: dict[str, Any], folder: Path) -> None:
     digests = {}
     for name in (MANIFEST, SETTINGS):
@@ -208,7 +174,7 @@ def _facts(folder: Path, network: torch.nn.Module, spec: dict[str, Any], records
 
 
 def _began(run: Path) -> dict[str, str]:
-    known = _words(run / "provenance.json")
+    known = read_words(run / "provenance.json")
     devices = known.get("devices")
     return {
         "started": str(known.get("started") or "at an unknown time"),
@@ -217,18 +183,9 @@ def _began(run: Path) -> dict[str, str]:
     }
 
 
-def _stages(stages: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> str:
-    lines = ["| stage | steps | minutes | losses by weight |", "|---|---|---|---|"]
-    for number, (config, journal) in enumerate(reversed(stages), start=1):
-        steps, seconds = (journal[-1]["step"], journal[-1]["seconds"]) if journal else (0, 0.0)
-        losses = ", ".join(f"{weight:g} {name.replace('_', ' ')}" for name, weight in config["weights"].items())
-        lines.append(f"| {number} | {steps:,} of {config['steps']:,} | {seconds / 60:,.0f} | {losses} |")
-    return "\n".join(lines) if stages else "Nothing is known of its training."
-
-
-def _front(stages: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> str:
+def _front(stages: list[Stage]) -> str:
     values: dict[str, float] = next(
-        (one["values"] for _, journal in stages for one in journal if one["kind"] == "validation"), {}
+        (one["values"] for stage in stages[-1:] for one in stage.journal if one["kind"] == "validation"), {}
     )
     data = ModelCardData(
         license="mit",
@@ -249,11 +206,6 @@ def _change(exact: torch.nn.Module, folder: Path) -> float:
         outputs = [network.restore(noise) for network in (exact, shipped)]  # type: ignore[operator]
     error = (outputs[1] - outputs[0]).square().mean() / outputs[0].square().mean()
     return float(10 * torch.log10(error + 1e-30))
-
-
-def _words(file: Path) -> dict[str, Any]:
-    words = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
-    return words if isinstance(words, dict) else {}
 
 
 if __name__ == "__main__":
