@@ -12,7 +12,7 @@ from recipes.voice48.lineage import keep, lineage, table
 
 
 def a_run(folder: Path, day: int, **config: Any) -> Path:
-    (folder / "checkpoints/00000005").mkdir(parents=True)
+    (folder / "checkpoints/best").mkdir(parents=True)
     words = {"folder": str(folder), "steps": 10 * day, "weights": {"mel": 1.0 * day}, **config}
     (folder / "config.yaml").write_text(yaml.safe_dump(words, sort_keys=False))
     (folder / "provenance.json").write_text(json.dumps({"started": f"2026-01-0{day}", "command": [str(folder)]}))
@@ -27,9 +27,7 @@ def last(tmp_path: Path) -> Path:
     """A run whose ear, gate and critics are of three other runs; the critics' was moved."""
     ear = a_run(tmp_path / "ear", 1)
     first = a_run(tmp_path / "first", 2)
-    gate = a_run(
-        tmp_path / "gate", 3, initialise={"folder": str(first / "checkpoints/00000005"), "parts": ["generator"]}
-    )
+    gate = a_run(tmp_path / "gate", 3, initialise={"folder": str(first / "checkpoints/best"), "parts": ["generator"]})
     critics = a_run(tmp_path / "critics", 4, initialise={"folder": str(first)})
     moved = Path(shutil.copytree(critics, tmp_path / "moved"))
     begun = {"folder": str(first), "elsewhere": {"generator.gate": str(gate), "critics": str(critics)}}
@@ -56,7 +54,7 @@ def test_every_run_is_told_once_in_the_order_of_time(last: Path, tmp_path: Path)
     names = ("config.yaml", "journal.jsonl", "provenance.json")
     assert set(found) == {f"{place}{name}" for place in ("", "1/", "2/", "3/", "4/") for name in names}
     assert not any(str(tmp_path) in text for text in found.values())
-    assert yaml.safe_load(found["3/config.yaml"])["initialise"]["folder"] == "00000005"
+    assert yaml.safe_load(found["3/config.yaml"])["initialise"]["folder"] == "best"
 
 
 def test_what_is_gone_is_said(last: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
