@@ -20,7 +20,7 @@ def initialise(recipe: Recipe, origin: Initialise) -> None:
         ConfigError: the weights are of another network.
         ModelError, CheckpointError: they cannot be read.
     """
-    for part in origin.parts:
+    for part in sorted(origin.parts, key=len):  # the whole before its parts, which would be overwritten
         whole, _, name = part.partition(".")
         if whole == "generator":
             store.load_weights(store.resolve(origin.folder_of(part)), recipe.generator, name)
@@ -33,6 +33,8 @@ def initialise(recipe: Recipe, origin: Initialise) -> None:
         raise ConfigError(f"initialise.parts names {judging[0]}, but the recipe has no adversary: take them out")
     if judging == [MOMENTS]:
         raise ConfigError(f"initialise.parts names {MOMENTS} without {CRITICS}: name both, or neither")
+    if len(judging) == 2 and origin.folder_of(CRITICS) != origin.folder_of(MOMENTS):
+        raise ConfigError(f"initialise.elsewhere must name one folder for {CRITICS} and {MOMENTS}: it remembers them")
     if CRITICS in judging and recipe.adversary:
         load_critics(_judges(origin, CRITICS), recipe.adversary.panel)
 

@@ -78,6 +78,8 @@ def _deciding(values: dict[str, Any]) -> str:
     """Give what must stay as it is in a run, as YAML."""
     kept = {name: value for name, value in values.items() if name not in PLACE_AND_PACE["recipe"]}
     kept["data"] = {name: value for name, value in values["data"].items() if name not in PLACE_AND_PACE["data"]}
+    if begun := kept.get("initialise"):  # runs from before there was `elsewhere` go on
+        kept["initialise"] = {name: value for name, value in begun.items() if value}
     kept["rhythm"] = {name: value for name, value in values["rhythm"].items() if name in OF_THE_BEST}
     return yaml.safe_dump(kept, sort_keys=False)
 

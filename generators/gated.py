@@ -27,7 +27,9 @@ class GatedRestorer(SpectralRestorer):
 
     What they say is taken together over `hold` frames, as over seconds a voice tells quite surely whether it was
     shifted, and what is sure enough is taken as certain: up to a probability of `shut` the gate is shut and the sound
-    comes back as it is, from `wide` on it is open. What is shifted for less than half of that time may be left alone.
+    comes back as it is, from `wide` on it is open. What is shifted for a part of that time only may be left alone, and
+    what is clean beside it changed. Each channel decides for itself. Set `known_shifted` and it stays open: who has
+    just shifted a sound need not ask.
 
     From a trained SpectralRestorer of the same sizes all else can be begun: initialise.parts generator.enter,
     generator.norm, generator.layers, generator.leave_norm and generator.leave.
@@ -40,8 +42,10 @@ class GatedRestorer(SpectralRestorer):
         sizes: see `generators.spectral.SpectralRestorer`.
 
     Raises:
-        ModelError: sizes that do not fit each other.
+        ModelError: sizes that do not fit each other, or no identity path.
     """
+
+    known_shifted: bool
 
     def __init__(
         self, listeners: int = 96, hold: int = 129, shut: float = 0.0, wide: float = 1.0, **sizes: Any
@@ -51,7 +55,10 @@ class GatedRestorer(SpectralRestorer):
                 f"hold {hold} must be odd, from 1; shut {shut:g} and wide {wide:g} between 0 and 1, rising"
             )
         super().__init__(**sizes)
+        if not self.identity:
+            raise ModelError("identity must be true: behind a shut gate there would be nothing but silence")
         self.hold, self.shut, self.wide = hold, shut, wide
+        self.known_shifted = False
         last = nn.Conv1d(listeners, 1, 5, padding=2)
         nn.init.zeros_(last.weight)
         if last.bias is not None:
@@ -70,7 +77,7 @@ class GatedRestorer(SpectralRestorer):
         """Mend the pair's source, and say what the gate's opinion of it costs."""
         both = torch.cat([side.reshape(-1, side.shape[-1]) for side in (pair.source, pair.target)])
         features = self._features(self._spectrum(both)[0])
-        said = self._logits(features[:, : self.bins])[:, 0].to(features.dtype)
+        said = self._logits(features[:, : self.bins])[:, 0]
         shifted = (pair.source != pair.target).flatten(0, 1).any(dim=1).to(said.dtype)
         wanted = torch.cat([shifted, torch.zeros_like(shifted)])[:, None].expand_as(said)
         costs = nn.functional.binary_cross_entropy_with_logits(said, wanted)
@@ -79,11 +86,14 @@ class GatedRestorer(SpectralRestorer):
 
     def opening(self, magnitude: Tensor) -> Tensor:
         """Say how far it opens, [batch, 1, frames], for a compressed spectrogram, [batch, bins, frames]."""
+        if self.known_shifted:
+            return torch.ones_like(magnitude[:, :1])
         shifted = torch.sigmoid(self._logits(magnitude))
         return ((shifted - self.shut) / (self.wide - self.shut)).clamp(0, 1)
 
     def _logits(self, magnitude: Tensor) -> Tensor:
-        said = self.gate(contrast(magnitude))
+        # Hundreds of small slopes are added up on the way back: in half precision most would be lost.
+        said = self.gate(contrast(magnitude)).to(magnitude.dtype)
         held: Tensor = nn.functional.avg_pool1d(said, self.hold, 1, self.hold // 2, count_include_pad=False)
         return held
 

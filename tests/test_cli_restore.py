@@ -10,9 +10,11 @@ import soundfile
 import soxr
 import tiny_codec
 import torch
-from tiny_restorer import VOICE, files, restore
+from tiny_restorer import SMALL, VOICE, files, restore
 
 from gan.cli import main
+from generators import store
+from generators.gated import GatedRestorer
 
 
 def level(wave: np.ndarray) -> float:
@@ -154,6 +156,28 @@ def test_shift_moves_the_pitch_and_keeps_the_length(
     assert pitch(out[rate // 4 : -rate // 4, 0], rate) == pytest.approx(440 * 2 ** (semitones / 12), rel=0.01)
     assert level(out[:, 0]) - level(out[:, 1]) == pytest.approx(6.02, abs=0.2)
     assert set(files(tmp_path)) == {"in.wav", "out.wav"}
+
+
+def test_a_gate_does_not_doubt_what_the_same_command_has_shifted(tmp_path: Path) -> None:
+    sizes = {"listeners": 4, "hold": 9, **SMALL}
+    network = GatedRestorer(**sizes)
+    torch.nn.init.constant_(network.gate[-1].bias, -100.0)  # type: ignore[arg-type]
+    torch.nn.init.normal_(network.leave.weight, std=0.1)
+    store.save(tmp_path / "m", network, {"class_path": "generators.gated.GatedRestorer", "init_args": sizes})
+    plain = tmp_path / "plain.flac"
+    assert main(["shift", str(VOICE), str(plain), "--semitones", "3", "--no-restore"]) == 0
+    assert restore(plain, tmp_path / "mended.flac", tmp_path / "m") == 0
+    for shift, name in (("3", "mended too"), ("0", "unshifted")):
+        more = ["--semitones", shift, "--model", str(tmp_path / "m")]
+        assert main(["shift", str(VOICE), str(tmp_path / f"{name}.flac"), *more]) == 0
+
+    def far(one: Path, other: Path) -> float:
+        waves = [soundfile.read(file, dtype="float32")[0] for file in (one, other)]
+        return level(waves[0] - waves[1]) - level(waves[1])
+
+    assert far(tmp_path / "mended.flac", plain) < -60, "by itself it leaves alone what it takes for clean"
+    assert far(tmp_path / "mended too.flac", plain) > -40
+    assert far(tmp_path / "unshifted.flac", VOICE) < -60
 
 
 def test_threads_are_not_left_changed(model: Path, tmp_path: Path) -> None:

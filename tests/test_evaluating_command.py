@@ -203,7 +203,7 @@ def test_a_broken_file_stops_no_other(
 def test_a_mistake_is_one_line(
     more: list[str], complaint: str, model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate(model, pairs, tmp_path / "out", *more) == 2
+    assert evaluate(model, pairs, tmp_path / "out/of/many", *more) == 2
     said = capsys.readouterr()
     assert complaint in said.err
     assert said.err.count("\n") == 1

@@ -78,8 +78,9 @@ def test_a_model_may_have_its_critics_with_it(two_steps: Path, pairs: Path, tmp_
 def test_parts_may_come_from_several_places(two_steps: Path, pairs: Path, tmp_path: Path) -> None:
     """The generator of one run, one of its parts from another, the critics and their memory from a third."""
     begun = (*BEGUN, "--steps", "2", "--initialise", "null", "--rhythm.validate", "2", "--seed")
-    second, third = (run_stage(3, tmp_path / seed, pairs, *begun, seed) for seed in ("1", "2"))
-    parts = ["generator", "generator.leave", "critics", "critics_optimiser"]
+    second = run_stage(3, tmp_path / "second", pairs, *begun, "1")
+    third = run_stage(3, tmp_path / "third", pairs, *begun, "2", "--steps", "4")
+    parts = ["generator.leave", "generator", "critics", "critics_optimiser"]
     elsewhere = {"generator.leave": second, "critics": third, "critics_optimiser": third}
     words = f"{{{', '.join(f'{part}: {folder}' for part, folder in elsewhere.items())}}}"
     run = frozen(
@@ -93,11 +94,14 @@ def test_parts_may_come_from_several_places(two_steps: Path, pairs: Path, tmp_pa
     moved = [name for name in new if not torch.equal(old[name], other[name])]
     assert {name.startswith("leave.") for name in moved} == {True, False}
     assert all(torch.equal(new[name], (other if name.startswith("leave.") else old)[name]) for name in new)
-    judges, theirs = weights(run, "critics"), weights(third, "critics")
+    judges, theirs = weights(run, "critics"), load_file(checkpoint.folder_of(third, 4) / "critics/weights.safetensors")
+    assert {float(kept["step"]) for kept in moments(run, 2)["state"].values()} == {6.0}, "four steps and two"  # type: ignore[attr-defined]
     assert all(torch.equal(judges[name], theirs[name]) for name in judges)
     assert any(not torch.equal(judges[name], x) for name, x in weights(two_steps, "critics").items())
     with pytest.raises(ConfigError, match=r"elsewhere names 'critics', but initialise\.parts does not"):
         frozen(tmp_path / "none", pairs, two_steps, "--initialise.parts=[generator]", f"--initialise.elsewhere={words}")
+    with pytest.raises(ConfigError, match="one folder for critics and critics_optimiser"):
+        frozen(tmp_path / "none", pairs, two_steps, MOMENTS, f"--initialise.elsewhere={{critics: {third}}}")
 
 
 def test_what_cannot_be_taken_is_told_in_one_line(two_steps: Path, pairs: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from features.spectrum import contrast
 from generators.contract import ModelError, Pair
 from generators.gated import GatedRestorer
 from generators.spectral import SpectralRestorer
+from generators.streaming import restore_stream
 
 SHIFTED = torch.tensor([True, False] * 4)
 SIZES = {"fft": 64, "hop": 16, "width": 8, "layers": 2}
@@ -73,11 +74,52 @@ def test_its_reach_is_what_one_sample_is_made_of() -> None:
             assert (float((network.restore(changed)[0, 0, middle] - plain).abs()) < 1e-12) == same
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"hold": 128}, {"hold": 0}, {"shut": 1.0}, {"shut": -0.1}, {"shut": 0.5, "wide": 0.5}, {"wide": 1.1}]
-)
-def test_a_hold_or_a_shut_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ModelError, match="hold"):
+def test_in_half_precision_the_gate_learns_what_it_does_in_full() -> None:
+    network = GatedRestorer(listeners=8, hold=513, **SIZES)
+    torch.nn.init.normal_(network.gate[-1].weight)  # type: ignore[arg-type]
+    source = 0.1 * torch.randn(2, 1, 640 * 16, generator=torch.Generator().manual_seed(8))
+    slopes = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            penalty = network(Pair(source, torch.roll(source, 1, -1), 48000)).penalties["gate"]
+        slopes.append(torch.cat([x.flatten() for x in torch.autograd.grad(penalty, list(network.gate.parameters()))]))
+    full, half_precise = slopes
+    assert float(torch.nn.functional.cosine_similarity(full, half_precise, dim=0)) > 0.99
+    assert float(half_precise.norm() / full.norm()) == pytest.approx(1, abs=0.03)
+
+
+def test_who_knows_that_it_was_shifted_finds_it_open() -> None:
+    network = gated(-100.0)
+    waveform = 0.1 * torch.randn(1, 1, 4000, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(network.restore(waveform), waveform, atol=1e-6)
+    network.known_shifted = True
+    assert torch.equal(network.restore(waveform), gated(100.0).restore(waveform))
+
+
+@torch.no_grad()
+def test_pieces_are_mended_as_the_whole_is() -> None:
+    network = gated(0.0, hold=33, shut=0.25, wide=0.75).double()
+    torch.nn.init.normal_(network.gate[-1].weight, std=30.0)  # type: ignore[arg-type]
+    waveform = 0.1 * torch.randn(1, 20_007, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+    said = network._logits(network._spectrum(waveform)[0].abs() ** 0.3)
+    network.gate[-1].bias -= said.mean()  # type: ignore[operator]
+    opening = heard(network, Pair(waveform[None], waveform[None], 48000))
+    assert {0.0, 1.0} < set(opening.flatten().tolist()), "it is shut here, wide open there, and neither elsewhere"
+    whole = network.restore(waveform[None])[0]
+    for chunk in (777, 4000):
+        pieces = torch.cat(list(restore_stream(network, waveform.split(3001, dim=-1), chunk)), dim=-1)
+        assert torch.allclose(pieces, whole, atol=1e-12), chunk
+
+
+IMPOSSIBLE = [
+    *({"hold": 128}, {"hold": 0}, {"shut": 1.0}, {"shut": -0.1}, {"shut": 0.5, "wide": 0.5}, {"wide": 1.1}),
+    {"identity": False},
+]
+
+
+@pytest.mark.parametrize("wrong", IMPOSSIBLE)
+def test_a_gate_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ModelError, match=next(iter(wrong))):
         gated(0.0, **wrong)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from recipes.voice48.credits import ShipError
 from recipes.voice48.lineage import keep, lineage, table
 
 
@@ -37,15 +38,15 @@ def last(tmp_path: Path) -> Path:
     return a_run(tmp_path / "last", 5, initialise=begun, terms=terms)
 
 
-def test_every_run_is_told_once_in_the_order_of_time(last: Path, tmp_path: Path) -> None:
+def test_every_run_is_told_once_after_what_it_went_on_from(last: Path, tmp_path: Path) -> None:
     stages = lineage(last)
-    assert [stage.config["weights"]["mel"] for stage in stages] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert [stage.config["weights"]["mel"] for stage in stages] == [2.0, 3.0, 4.0, 1.0, 5.0]
     assert table(stages).splitlines()[2:] == [
-        "| 1 | - | 5 of 10 | 2 | 1 mel |",
-        "| 2 | - | 5 of 20 | 2 | 2 mel |",
-        "| 3 | 2 | 5 of 30 | 2 | 3 mel |",
-        "| 4 | 2 | 5 of 40 | 2 | 4 mel |",
-        "| 5 | 2, 3 (generator.gate), 4 (critics), 4 (critics_optimiser), 1 (the ear codec) | 5 of 50 | 2 | 5 mel |",
+        "| 1 | - | 5 of 20 | 2 | 2 mel |",
+        "| 2 | 1 | 5 of 30 | 2 | 3 mel |",
+        "| 3 | 1 | 5 of 40 | 2 | 4 mel |",
+        "| 4 | - | 5 of 10 | 2 | 1 mel |",
+        "| 5 | 1, 2 (generator.gate), 3 (critics), 3 (critics_optimiser), 4 (the ear codec) | 5 of 50 | 2 | 5 mel |",
     ]
     keep(stages, tmp_path / "kept")
     found = {
@@ -54,13 +55,22 @@ def test_every_run_is_told_once_in_the_order_of_time(last: Path, tmp_path: Path)
     names = ("config.yaml", "journal.jsonl", "provenance.json")
     assert set(found) == {f"{place}{name}" for place in ("", "1/", "2/", "3/", "4/") for name in names}
     assert not any(str(tmp_path) in text for text in found.values())
-    assert yaml.safe_load(found["3/config.yaml"])["initialise"]["folder"] == "best"
+    assert yaml.safe_load(found["2/config.yaml"])["initialise"]["folder"] == "best"
 
 
 def test_what_is_gone_is_said(last: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(tmp_path / "gate")
     assert len(lineage(last)) == 4
     assert f"{tmp_path}/gate is not at hand" in capsys.readouterr().err
+
+
+def test_the_run_itself_is_last_whatever_the_clocks_said(last: Path, tmp_path: Path) -> None:
+    (last / "provenance.json").unlink()
+    assert lineage(last)[-1].config["steps"] == 50
+    config = yaml.safe_load((tmp_path / "first/config.yaml").read_text())
+    (tmp_path / "first/config.yaml").write_text(yaml.safe_dump(config | {"initialise": {"folder": str(last)}}))
+    with pytest.raises(ShipError, match="begun with itself"):
+        lineage(last)
 
 
 def test_a_model_without_a_run_has_no_lineage(tmp_path: Path) -> None:

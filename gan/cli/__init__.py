@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gan.cli import help as words
-from gan.cli.comparing_options import add_compare, add_grid
+from gan.cli.comparing_options import add_compare, add_grid, model
 
 REFUSED = 2
 LONGEST = 10_000_000  # seconds: four months of sound
@@ -95,7 +95,7 @@ def parser() -> Parser:
         words.INSPECT,
         words.INSPECT_EXAMPLES,
     )
-    inspect.add_argument("model", type=_model, metavar="MODEL|FOLDER", help=words.INSPECTED)
+    inspect.add_argument("model", type=model, metavar="MODEL|FOLDER", help=words.INSPECTED)
     inspect.add_argument("--json", action="store_true", help="as JSON")
     on = "encode this file or folder with the codec, and say how it uses its codes: entropy, bitrate, components"
     inspect.add_argument("--on", type=Path, metavar="AUDIO", help=on)
@@ -141,7 +141,7 @@ def _add_report(commands: Any) -> None:
     add("input", type=Path, metavar="RUN|RESULTS", help="a run's folder, or what `unshift evaluate` wrote")
     add("--output", type=Path, metavar="FILE", help="the page (default: report.html in the run's or results' folder)")
     add("--overwrite", action="store_true", help="replace a page that is there already")
-    add("--model", type=_model, help="what mends the clips (default: the model that the results name)")
+    add("--model", type=model, help="what mends the clips (default: the model that the results name)")
     add("--pairs", type=Path, metavar="FOLDER", help="where the clips are (default: what the results name)")
     add("--clips", type=_count, metavar="N", default=6, help="how many there are to hear (default: 6)")
     add(
@@ -160,7 +160,7 @@ def _add_files(command: Parser) -> None:
 
 
 def _add_network(command: Parser, otherwise: str) -> None:
-    command.add_argument("--model", type=_model, help=f"{words.MODEL}{otherwise}")
+    command.add_argument("--model", type=model, help=f"{words.MODEL}{otherwise}")
     _add_device(command)
 
 
@@ -175,12 +175,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan  # refused by whoever asked, in its own words
-
-
-def _model(text: str) -> Path:
-    # "./user/name" is a folder and no hub's, there or not; a Path alone forgets the "./".
-    path = Path(text)
-    return path.absolute() if text.startswith("./") and not path.exists() else path
 
 
 def _count(text: str) -> int:
@@ -249,7 +243,7 @@ def _add_pairs(command: Parser) -> None:
 
 def _add_evaluation(command: Parser) -> None:
     add = command.add_argument
-    add("model", type=_model, metavar="MODEL", help=words.MODEL)
+    add("model", type=model, metavar="MODEL", help=words.MODEL)
     add("pairs", type=Path, metavar="PAIRS", help="a folder that `unshift pairs` wrote")
     add("--out", type=Path, required=True, metavar="FOLDER", help="the folder for the results")
     add("--split", choices=["test", "validation"], default="test", help="of the pairs (default: test)")

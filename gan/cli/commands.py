@@ -88,6 +88,8 @@ def _shift(parsed: argparse.Namespace) -> int:
     work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite)
     shifter = load_shifter(parsed.shifter)
     mender = None if parsed.no_restore else _mender(parsed)
+    if mender and hasattr(mender, "known_shifted"):
+        mender.known_shifted = parsed.semitones != 0
 
     def shift(job: Job, told: Progress) -> list[str]:
         return shift_file(job, shifter, parsed.semitones, mender, parsed.chunk_seconds, told)

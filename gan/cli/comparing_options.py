@@ -6,12 +6,18 @@ from pathlib import Path
 from gan.cli.help import MODEL
 
 
+def model(text: str) -> Path:
+    """Read a model's folder or name; "./user/name" is a folder and no hub's, there or not, which a Path forgets."""
+    path = Path(text)
+    return path.absolute() if text.startswith("./") and not path.exists() else path
+
+
 def add_compare(command: argparse.ArgumentParser) -> None:
     """Add those of `unshift compare`."""
     add = command.add_argument
     what = f"what `unshift evaluate` wrote; with --pairs rather a model: {MODEL}"
-    add("first", type=Path, metavar="A", help=f"the one that is judged: {what}")
-    add("second", type=Path, metavar="B", help="the one that it is held against, likewise")
+    add("first", type=model, metavar="A", help=f"the one that is judged: {what}")
+    add("second", type=model, metavar="B", help="the one that it is held against, likewise")
     add("--pairs", type=Path, metavar="FOLDER", help="evaluate models among the two on these pairs first")
     add("--split", choices=["test", "validation"], help="of --pairs (default: test)")
     chosen = "the measures that decide (default: mel; where the results lack it, all that both have)"

@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import cast
 
 from gan.cli.networks import load_network
@@ -36,7 +37,7 @@ def evaluate(parsed: argparse.Namespace) -> int:
     if not isinstance(network, Mender):
         raise ModelError(f"{parsed.model}: a {type(network).__name__} does not map audio to audio of the same length")
     plan = _plan(parsed, identify(network, folder))
-    new = not parsed.out.exists()
+    made = [folder for folder in (parsed.out, *parsed.out.parents) if not folder.exists()]
     parsed.out.mkdir(parents=True, exist_ok=True)  # before the work, which can take hours
     try:
         found = evaluate_model(cast(Mender, network), plan)
@@ -44,8 +45,9 @@ def evaluate(parsed: argparse.Namespace) -> int:
         stopped = not isinstance(error, Exception) or isinstance(error.__cause__, BrokenProcessPool)
         if stopped and (parsed.out / NOTES).is_dir():
             _say_of_notes(parsed)
-        if new and not any(parsed.out.iterdir()):
-            parsed.out.rmdir()  # what was refused leaves nothing behind
+        with suppress(OSError):  # what was refused leaves nothing behind; what is not empty stays
+            for folder in made:
+                folder.rmdir()
         raise
     for remark in found.remarks:
         say(remark)

@@ -12,6 +12,7 @@ import yaml
 
 from gan.files import write_text
 from gan.journal import read_journal
+from recipes.voice48.credits import ShipError
 
 MOST_LINES = 500
 """Training lines of a journal that are kept, evenly; its validations and verdicts are kept all."""
@@ -39,25 +40,31 @@ class Stage:
 
     @property
     def name(self) -> tuple[str, str]:
-        """Tell it from other runs, also where it was copied: when it began, and how many steps it was to have."""
-        return str(self.began.get("started") or ""), str(self.config.get("steps") or "")
+        """Tell it from other runs, also where it was copied: when it began, and what it was told."""
+        return str(self.began.get("started") or ""), json.dumps(self.config, default=str)
 
 
 def lineage(run: Path) -> list[Stage]:
-    """Give a run and all that it went back to, each once, in the order in which they began."""
+    """Give a run and all that it went back to, each once and after what it went on from: itself last.
+
+    Raises:
+        ShipError: a run is said to have begun with itself.
+    """
     found: dict[tuple[str, str], Stage] = {}
-    _follow(run, found)
-    return sorted(found.values(), key=lambda stage: stage.name)
+    _follow(run, found, ())
+    return list(found.values())
 
 
-def _follow(run: Path, found: dict[tuple[str, str], Stage]) -> tuple[str, str] | None:
+def _follow(run: Path, found: dict[tuple[str, str], Stage], after: tuple[Path, ...]) -> tuple[str, str] | None:
+    if run.resolve() in after:
+        raise ShipError(f"{run} is said to have begun with itself: look at its initialise.folder")
     config = read_words(run / "config.yaml")
     if not config:
         return None
     origins: dict[str, tuple[str, str]] = {}
     for part, named in _named(config):
         before = _run_of(Path(named))
-        name = _follow(before, found) if before else None
+        name = _follow(before, found, (*after, run.resolve())) if before else None
         if name:
             origins[part] = name
         else:
@@ -106,11 +113,16 @@ def table(stages: list[Stage]) -> str:
     lines = ["| run | goes on from | steps | minutes | losses by weight |", "|---|---|---|---|---|"]
     for stage in stages:
         steps, seconds = (stage.journal[-1]["step"], stage.journal[-1]["seconds"]) if stage.journal else (0, 0.0)
-        losses = ", ".join(f"{weight:g} {name.replace('_', ' ')}" for name, weight in stage.config["weights"].items())
+        losses = ", ".join(f"{weight} {name.replace('_', ' ')}" for name, weight in _weights(stage.config))
         origins = ", ".join(f"{numbers[name]}{part and f' ({part})'}" for part, name in stage.origins.items()) or "-"
         share = f"{steps:,} of {stage.config['steps']:,}"
         lines.append(f"| {numbers[stage.name]} | {origins} | {share} | {seconds / 60:,.0f} | {losses} |")
     return "\n".join(lines)
+
+
+def _weights(config: Words) -> Iterator[tuple[str, str]]:
+    for name, weight in config["weights"].items():
+        yield name, f"{weight:g}" if isinstance(weight, int | float) else "a ramp of"
 
 
 def _thinned(journal: list[Words]) -> list[Words]:
