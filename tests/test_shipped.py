@@ -220,6 +220,11 @@ def test_a_run_becomes_what_is_shipped_again_and_again(
     assert "github:d/e:f.wav" in (folder / "LICENCES.md").read_text()
     ship(run, folder, *sources)
     assert files(folder) == first, "the figures that were there stay"
+    (tmp_path / "model.yaml").write_text("init_args: {rise: 1.5}\n")
+    ship(run, tmp_path / "described", *sources, "--described", tmp_path / "model.yaml")
+    told = yaml.safe_load((tmp_path / "described/generator.yaml").read_text())["init_args"]
+    assert told == SPEC["init_args"] | {"rise": 1.5}
+    assert (tmp_path / "described/weights.safetensors").read_bytes() == first["weights.safetensors"]
     bad = tmp_path / "bad.jsonl"
     for row, says in ((CREDIT | {"licence": "CC-BY-NC-4.0"}, "other licences"), (CREDIT, "every line")):
         bad.write_text(json.dumps(row) + "\n")

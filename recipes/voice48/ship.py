@@ -27,6 +27,7 @@ from gan.journal import JournalError
 from gan.pairs.settings import SETTINGS
 from generators import store
 from generators.contract import ModelError
+from generators.describing import build
 from generators.measure import measure
 from recipes.voice48.credits import ShipError, keep_credits, read_sources, recordings
 from recipes.voice48.lineage import Stage, keep, lineage, read_words, table
@@ -44,13 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the folder to write, replaced if there: generators/voice48")
     blended = "an earlier run: the mean of both runs' weights is shipped, of those that both have"
     parser.add_argument("--blend", type=Path, metavar="RUN", help=blended)
+    given = "YAML of a model: its arguments are shipped in place of the run's, as far as the weights fit them"
+    parser.add_argument("--described", type=Path, metavar="YAML", help=given)
     parser.add_argument("--pairs", type=Path, help="what it was trained on (default: what the run names)")
     parser.add_argument("--sources", type=Path, help="the recordings' credits (default: sources.jsonl beside them)")
     parser.add_argument("--figures", type=Path, help="Markdown for the card's figures (default: those that are there)")
     parser.add_argument("--readme", type=Path, help="a file whose marked place gets the figures too")
     parsed = parser.parse_args(arguments)
     try:
-        told = ship(parsed.run, parsed.folder, parsed.pairs, parsed.sources, parsed.figures, parsed.blend)
+        told = ship(
+            parsed.run, parsed.folder, parsed.pairs, parsed.sources, parsed.figures, parsed.blend, parsed.described
+        )
         if parsed.readme:
             write_text(parsed.readme, with_figures(parsed.readme.read_text("utf-8"), figures_of(parsed.folder)))
     except (ShipError, ModelError, ManifestError, JournalError, OSError, yaml.YAMLError) as error:
@@ -61,7 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def ship(
-    run: Path, folder: Path, pairs: Path | None, sources: Path | None, figures: Path | None, blend: Path | None = None
+    run: Path,
+    folder: Path,
+    pairs: Path | None,
+    sources: Path | None,
+    figures: Path | None,
+    blend: Path | None = None,
+    described: Path | None = None,
 ) -> str:
     """Write the folder, whole or not at all, and say how large and how exact the weights are.
 
@@ -72,13 +83,15 @@ def ship(
         sources: the recordings' credits, a JSON line each; None for sources.jsonl beside the recordings.
         figures: Markdown; None keeps what the folder's card has.
         blend: another run, or None; see `mix`.
+        described: YAML of a model whose arguments are taken in place of the run's, or None: what needs no training,
+            as how surely a gate must hear.
 
     Raises:
         ShipError: something is missing, or the weights are too large.
         ModelError, ManifestError, JournalError, OSError: the run or its pairs are damaged.
     """
     origin = store.resolve(run)
-    network, spec = store.load(origin), store.describe(origin)
+    network, spec = _network(origin, described)
     if blend:
         mix(network, store.load(store.resolve(blend)))
     config = read_words(run / "config.yaml")
@@ -108,6 +121,18 @@ def ship(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return f"{folder}: {size:,} bytes of weights; 16 bits change the output by {_change(network, folder):.0f} dB"
+
+
+def _network(origin: Path, described: Path | None) -> tuple[nn.Module, dict[str, Any]]:
+    spec = store.describe(origin)
+    if described is None:
+        return store.load(origin), spec
+    given = read_words(described)
+    spec |= {name: given[name] for name in ("class_path",) if name in given}
+    spec["init_args"] = spec["init_args"] | (given.get("init_args") or {})
+    network = build(spec)
+    store.load_weights(origin, network)
+    return network.eval(), spec
 
 
 def mix(network: nn.Module, other: nn.Module) -> None:
