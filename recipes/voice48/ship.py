@@ -33,7 +33,7 @@ from recipes.voice48.credits import ShipError, keep_credits, read_sources, recor
 from recipes.voice48.lineage import Stage, keep, lineage, read_words, table
 
 LARGEST = 15_000_000  # bytes of weights
-BLENDED = "What is shipped is the mean of the last stage's weights and the first one's, of all but the gate."
+BLENDED = "What is shipped is the mean of the last run's weights and {}'s, of all that both have."
 NONE_YET = "Not measured yet."
 BETWEEN = re.compile(r"(<!-- figures -->\n).*?(\n<!-- /figures -->)", re.S)
 
@@ -111,7 +111,7 @@ def ship(
         keep_credits(rows, partial)
         facts = _facts(partial, network, spec, records) | {"stages": table(stages), "recordings": recordings(rows)}
         facts |= _began(run)
-        facts["blend"] = BLENDED if blend else ""
+        facts["blend"] = BLENDED.format(_numbered(blend, stages)) if blend else ""
         body = Template((Path(__file__).with_name("card.md")).read_text("utf-8")).substitute(facts, figures=shown)
         write_text(partial / "README.md", f"---\n{_front(stages)}\n---\n\n{body}")
         if (folder / "critics").is_dir():  # of pack.py
@@ -133,6 +133,13 @@ def _network(origin: Path, described: Path | None) -> tuple[nn.Module, dict[str,
     network = build(spec)
     store.load_weights(origin, network)
     return network.eval(), spec
+
+
+def _numbered(blend: Path, stages: list[Stage]) -> str:
+    """Say which of the runs the blended one is."""
+    names = [stage.name for stage in stages]
+    last = lineage(blend)[-1:]
+    return f"run {names.index(last[0].name) + 1}" if last and last[0].name in names else f"another run ({blend.name})"
 
 
 def mix(network: nn.Module, other: nn.Module) -> None:
