@@ -159,7 +159,11 @@ def limited(mended: Tensor, spectrum: Tensor, rise: float) -> Tensor:
     """
 
     def around(one: Tensor) -> Tensor:
-        return nn.functional.avg_pool2d(one.abs(), AROUND, 1, AROUND // 2, count_include_pad=False) + 1e-6
+        level = one.abs()
+        for sides in ((AROUND, 1), (1, AROUND)):  # one after the other they are the mean of a square, for less
+            padding = (sides[0] // 2, sides[1] // 2)
+            level = nn.functional.avg_pool2d(level, sides, 1, padding, count_include_pad=False)
+        return level + 1e-6
 
     return mended * (around(spectrum) / around(mended) * 10 ** (rise / 20)).clamp(max=1)
 
