@@ -87,9 +87,10 @@ def _restore(parsed: argparse.Namespace) -> int:
 def _shift(parsed: argparse.Namespace) -> int:
     work = plan(parsed.input, parsed.output, overwrite=parsed.overwrite)
     shifter = load_shifter(parsed.shifter)
-    mender = None if parsed.no_restore else _mender(parsed)
+    # What is shifted by nothing needs no mending.
+    mender = None if parsed.no_restore or not parsed.semitones else _mender(parsed)
     if mender and hasattr(mender, "known_shifted"):
-        mender.known_shifted = parsed.semitones != 0
+        mender.known_shifted = True
 
     def shift(job: Job, told: Progress) -> list[str]:
         return shift_file(job, shifter, parsed.semitones, mender, parsed.chunk_seconds, told)

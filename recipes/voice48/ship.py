@@ -197,12 +197,27 @@ def _facts(folder: Path, network: torch.nn.Module, spec: dict[str, Any], records
         "megabytes": f"{(folder / store.WEIGHTS).stat().st_size / 1e6:.1f}",
         "sample_rate": str(found.sample_rate),
         "reach": f"{1000 * found.reach / found.sample_rate:.0f}",
+        "safety": _safety(spec["init_args"]),
         "macs": f"{found.macs_per_second / 1e6:,.0f}",
         "sha256": digest,
         "pairs": f"{len(trained):,} to train on, {sum(record.seconds for record in trained) / 60:,.0f} minutes",
         "shifts": ", ".join(f"{shift:+g}" for shift in sorted({record.semitones for record in trained})),
         "shifters": ", ".join(sorted({record.shifter for record in trained} - {"none"})),
     }
+
+
+def _safety(given: dict[str, Any]) -> str:
+    """Give rows of the card's table on what keeps a network from doing harm, where it has it."""
+    rows = ""
+    if "hold" in given:
+        seconds = given["hold"] * given["hop"] / given["sample_rate"]
+        rows += (
+            f"| gate | hears for {seconds:.1f} s whether a sound was shifted; changes nothing up to a probability of "
+        )
+        rows += f"{given['shut']:g}, all that it would from {given['wide']:g} on (set after training) |\n"
+    if given.get("rise") is not None:
+        rows += f"| limit | nothing gets louder by more than {given['rise']:g} dB (set after training) |\n"
+    return rows
 
 
 def _began(run: Path) -> dict[str, str]:
