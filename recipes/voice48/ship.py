@@ -83,19 +83,14 @@ def ship(
         sources: the recordings' credits, a JSON line each; None for sources.jsonl beside the recordings.
         figures: Markdown; None keeps what the folder's card has.
         blend: another run, or None; see `mix`.
-        described: YAML of a model whose arguments are taken in place of the run's, or None: what needs no training,
-            as how surely a gate must hear.
+        described: YAML of a model whose arguments replace the run's, or None: what needs no training.
 
     Raises:
         ShipError: something is missing, or the weights are too large.
         ModelError, ManifestError, JournalError, OSError: the run or its pairs are damaged.
     """
-    origin = store.resolve(run)
-    network, spec = _network(origin, described)
-    if blend:
-        mix(network, store.load(store.resolve(blend)))
-    config = read_words(run / "config.yaml")
-    pairs = pairs or Path(str((config.get("data") or {}).get("pairs") or ""))
+    network, spec = _network(store.resolve(run), described, blend)
+    pairs = pairs or Path(str((read_words(run / "config.yaml").get("data") or {}).get("pairs") or ""))
     records, settings = read_manifest(pairs), read_words(pairs / SETTINGS)
     rows = read_sources(sources or Path(str(settings.get("source"))) / "sources.jsonl")
     shown = figures.read_text("utf-8").strip() if figures else figures_of(folder)
@@ -110,8 +105,7 @@ def ship(
         _keep_pairs(pairs, settings, partial / "training")
         keep_credits(rows, partial)
         facts = _facts(partial, network, spec, records) | {"stages": table(stages), "recordings": recordings(rows)}
-        facts |= _began(run)
-        facts["blend"] = BLENDED.format(_numbered(blend, stages)) if blend else ""
+        facts |= _began(run) | {"blend": BLENDED.format(_numbered(blend, stages)) if blend else ""}
         body = Template((Path(__file__).with_name("card.md")).read_text("utf-8")).substitute(facts, figures=shown)
         write_text(partial / "README.md", f"---\n{_front(stages)}\n---\n\n{body}")
         if (folder / "critics").is_dir():  # of pack.py
@@ -123,16 +117,17 @@ def ship(
     return f"{folder}: {size:,} bytes of weights; 16 bits change the output by {_change(network, folder):.0f} dB"
 
 
-def _network(origin: Path, described: Path | None) -> tuple[nn.Module, dict[str, Any]]:
+def _network(origin: Path, described: Path | None, blend: Path | None) -> tuple[nn.Module, dict[str, Any]]:
     spec = store.describe(origin)
-    if described is None:
-        return store.load(origin), spec
-    given = read_words(described)
-    spec |= {name: given[name] for name in ("class_path",) if name in given}
-    spec["init_args"] = spec["init_args"] | (given.get("init_args") or {})
-    network = build(spec)
+    if described:
+        given = read_words(described)
+        spec |= {name: given[name] for name in ("class_path",) if name in given}
+        spec["init_args"] = spec["init_args"] | (given.get("init_args") or {})
+    network = build(spec).eval()
     store.load_weights(origin, network)
-    return network.eval(), spec
+    if blend:
+        mix(network, store.load(store.resolve(blend)))
+    return network, spec
 
 
 def _numbered(blend: Path, stages: list[Stage]) -> str:
