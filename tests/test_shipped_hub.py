@@ -183,12 +183,12 @@ def test_saving_leaves_what_is_beside_it(model: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_in_a_folder_is_executed(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "elsewhere.py").write_text("from generators.spectral import SpectralRestorer as Mine\n")
+    (tmp_path / "outside_hub.py").write_text("from generators.spectral import SpectralRestorer as Mine\n")
     monkeypatch.syspath_prepend(tmp_path)
-    store.save(tmp_path / "m", store.load(model), SPEC | {"class_path": "elsewhere.Mine"})
+    store.save(tmp_path / "m", store.load(model), SPEC | {"class_path": "outside_hub.Mine"})
     with pytest.raises(ModelError, match="--trust"):
         HubModel.from_pretrained(tmp_path / "m")
-    assert "elsewhere" not in sys.modules
+    assert "outside_hub" not in sys.modules
     assert HubModel.from_pretrained(tmp_path / "m", trust=True).network
     with pytest.raises(ModelError, match="leave out width"):
         HubModel.from_pretrained(model, width=3)
